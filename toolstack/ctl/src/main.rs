@@ -1,0 +1,3 @@
+//! The xenpod command line.
+
+fn main() {}

@@ -1,0 +1,3 @@
+//! The xenpod daemon: pods as PVH domains, published on D-Bus.
+
+fn main() {}

@@ -1,0 +1,1 @@
+//! OCI images: pulled, verified and made into one read-only EROFS each.

@@ -1,0 +1,1 @@
+//! Raw bindings to libxl and libxenguest, made from the headers of the host.

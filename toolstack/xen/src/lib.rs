@@ -1,0 +1,1 @@
+//! Xen for xenpod: domains, xenstore, event channels, grants and vchan.
