@@ -1,0 +1,35 @@
+use super::*;
+
+#[test]
+fn escape_is_that_of_sd_bus_path_encode() {
+    assert_eq!(escape("web-1"), "web_2d1");
+    assert_eq!(escape("1web"), "_31web");
+    assert_eq!(escape(""), "_");
+    assert_eq!(escape("a.b_c"), "a_2eb_5fc");
+}
+
+#[test]
+fn unescape_takes_back_only_what_escape_made() {
+    for label in ["web-1", "", "0f-é", "_"] {
+        assert_eq!(unescape(&escape(label)).as_deref(), Some(label));
+    }
+    for bad in ["_2", "_zz", "web_41", "a-b", "__"] {
+        assert_eq!(unescape(bad), None, "{bad}");
+    }
+}
+
+#[test]
+fn a_pod_id_is_a_hyphenated_uuid_and_nothing_else() {
+    let text = "6c9f2a52-3c3e-4a0e-9a54-0d5b6f3c1a2b";
+    let id: PodId = text.parse().unwrap();
+    assert_eq!(id.to_string(), text);
+    assert_eq!(id.path(), "/org/xenpod1/pod/_36c9f2a52_2d3c3e_2d4a0e_2d9a54_2d0d5b6f3c1a2b");
+    assert!("6c9f2a523c3e4a0e9a540d5b6f3c1a2b".parse::<PodId>().is_err());
+    assert!("web".parse::<PodId>().is_err());
+}
+
+#[test]
+fn image_and_job_paths() {
+    assert_eq!(image_path("sha256:ab12"), "/org/xenpod1/image/ab12");
+    assert_eq!(job_path(7), "/org/xenpod1/job/7");
+}

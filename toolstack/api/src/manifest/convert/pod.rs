@@ -1,0 +1,310 @@
+//! The pod itself.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr};
+
+use k8s_openapi::api::core::v1 as core;
+
+use super::{Report, container, is_label, label_text};
+use crate::quantity::{parse_milli, parse_units};
+use crate::spec::{ContainerSpec, DnsSpec, HostAlias, PodSpec, RestartPolicy, Scratch, VolumeKind, VolumeSpec};
+
+/// The least memory of a domain, MiB: below it the guest kernel has no room to boot.
+pub const MIN_MEMORY_MIB: u64 = 20;
+/// The most, MiB: Xen gives a PVH domain up to 16 TiB; more is a slip of the pen.
+pub const MAX_MEMORY_MIB: u64 = 16 << 20;
+/// The memory of a pod that says nothing, MiB.
+pub const DEFAULT_MEMORY_MIB: u64 = 128;
+/// What the guest's kernel and `guest-init` take beside the containers' limits, MiB.
+pub const OVERHEAD_MIB: u64 = 24;
+/// The most vCPUs: HVM_MAX_VCPUS of Xen (xen/include/public/hvm/hvm_info_table.h).
+pub const MAX_VCPUS: u64 = 128;
+/// The most containers in a pod: each image and the scratch is a vbd, and `xvdz` is the last of the short names.
+pub const MAX_CONTAINERS: usize = 64;
+/// A scratch disk's bounds: room for an ext4 with a journal, and what a sparse file on ext4 can be.
+const SCRATCH_BYTES: std::ops::RangeInclusive<u64> = 16 << 20..=8 << 40;
+
+/// The annotations that are ours. `memory`, `cpus`: the domain's size; `ipv4`, `mac`: a requested address; `scratch`: the size of the disk
+/// under the writable layers, or `memory`.
+pub const ANNOTATIONS: [&str; 5] =
+    ["xenpod.org/memory", "xenpod.org/cpus", "xenpod.org/ipv4", "xenpod.org/mac", "xenpod.org/scratch"];
+
+pub(super) fn convert(pod: &core::Pod, report: &mut Report<'_>) -> Option<PodSpec> {
+    let Some(name) = pod.metadata.name.clone().filter(|n| !n.is_empty()) else {
+        report.invalid("metadata.name", "is missing; give the pod a name");
+        return None;
+    };
+    if !name.split('.').all(is_label) || name.len() > 63 {
+        report.invalid("metadata.name", label_text(&name));
+    } else if name.parse::<crate::ids::PodId>().is_ok() {
+        report.invalid("metadata.name", format!("{name:?} has the form of an id; choose another"));
+    }
+    let Some(spec) = &pod.spec else {
+        report.invalid("spec", "is missing; a pod has at least `spec: {containers: [...]}`");
+        return None;
+    };
+    let containers = containers(spec, report);
+    let volumes = volumes(spec, &containers, report);
+    let annotations = pod.metadata.annotations.clone().unwrap_or_default();
+    for key in annotations.keys().filter(|k| k.starts_with("xenpod.org/")) {
+        if !ANNOTATIONS.contains(&key.as_str()) {
+            let text = format!("there is no such annotation; those of xenpod are {}", ANNOTATIONS.join(", "));
+            report.unsupported(format!("metadata.annotations.{key}"), text);
+        }
+    }
+    let (memory_mib, vcpus) = size(&annotations, &containers, report);
+    let hostname =
+        spec.hostname.clone().unwrap_or_else(|| name.chars().map(|c| if c == '.' { '-' } else { c }).collect());
+    if !is_label(&hostname) {
+        report.invalid("spec.hostname", label_text(&hostname));
+    }
+    Some(PodSpec {
+        hostname,
+        labels: pod.metadata.labels.clone().unwrap_or_default(),
+        restart_policy: restart_policy(spec, report),
+        grace_seconds: match spec.termination_grace_period_seconds.map(u32::try_from) {
+            None => 30,
+            Some(Ok(seconds)) if seconds <= 86_400 => seconds,
+            Some(_) => {
+                report.invalid("spec.terminationGracePeriodSeconds", "must be 0 to 86400");
+                30
+            }
+        },
+        share_process_namespace: spec.share_process_namespace.unwrap_or(false),
+        host_aliases: host_aliases(spec, report),
+        dns: dns(spec, report),
+        sysctls: sysctls(spec, report),
+        containers,
+        volumes,
+        memory_mib,
+        vcpus,
+        ipv4: annotations.get("xenpod.org/ipv4").and_then(|text| match text.parse::<Ipv4Addr>() {
+            Ok(ip) => Some(ip),
+            Err(_) => {
+                report.invalid("metadata.annotations.xenpod.org/ipv4", format!("{text:?} is not an IPv4 address"));
+                None
+            }
+        }),
+        mac: annotations.get("xenpod.org/mac").and_then(|text| mac(text, report)),
+        scratch: scratch(&annotations, report),
+        annotations,
+        name,
+    })
+}
+
+fn containers(spec: &core::PodSpec, report: &mut Report<'_>) -> Vec<ContainerSpec> {
+    if spec.containers.is_empty() {
+        report.invalid("spec.containers", "is empty; a pod from a manifest has at least one container");
+    } else if spec.containers.len() > MAX_CONTAINERS {
+        report.invalid(
+            "spec.containers",
+            format!("has {} entries; the limit is {MAX_CONTAINERS}", spec.containers.len()),
+        );
+        return Vec::new();
+    }
+    let security = spec.security_context.as_ref();
+    let mut all: Vec<ContainerSpec> = Vec::new();
+    for (i, c) in spec.containers.iter().enumerate() {
+        let path = format!("spec.containers[{i}]");
+        let converted = container::convert(c, &path, security, report);
+        if let Some(first) = all.iter().position(|o| o.name == converted.name) {
+            let text = format!("{:?} is already the name of spec.containers[{first}]", converted.name);
+            report.invalid(format!("{path}.name"), text);
+        }
+        all.push(converted);
+    }
+    all
+}
+
+fn volumes(spec: &core::PodSpec, containers: &[ContainerSpec], report: &mut Report<'_>) -> Vec<VolumeSpec> {
+    let mut all: Vec<VolumeSpec> = Vec::new();
+    for (i, v) in spec.volumes.iter().flatten().enumerate() {
+        let at = format!("spec.volumes[{i}]");
+        if !is_label(&v.name) {
+            report.invalid(format!("{at}.name"), label_text(&v.name));
+        } else if all.iter().any(|o| o.name == v.name) {
+            report.invalid(format!("{at}.name"), format!("{:?} is the name of two volumes", v.name));
+        }
+        // Other kinds have been refused by the table of supported fields.
+        let Some(empty) = &v.empty_dir else { continue };
+        let limit =
+            empty.size_limit.as_ref().map(|q| report.take(&format!("{at}.emptyDir.sizeLimit"), parse_units(&q.0)));
+        let kind = match empty.medium.as_deref() {
+            Some("Memory") => VolumeKind::EmptyDirMemory { size_limit: limit.filter(|l| *l > 0) },
+            None | Some("") => {
+                if limit.is_some() {
+                    let text = "is enforced, and so supported, only with medium: Memory";
+                    report.unsupported(format!("{at}.emptyDir.sizeLimit"), text);
+                }
+                VolumeKind::EmptyDirScratch
+            }
+            Some(other) => {
+                report.unsupported(
+                    format!("{at}.emptyDir.medium"),
+                    format!("{other:?} is not supported; use Memory or none"),
+                );
+                continue;
+            }
+        };
+        all.push(VolumeSpec { name: v.name.clone(), kind });
+    }
+    let declared: Vec<&str> = spec.volumes.iter().flatten().map(|v| v.name.as_str()).collect();
+    for (i, c) in containers.iter().enumerate() {
+        for (k, m) in c.mounts.iter().enumerate() {
+            if !declared.contains(&m.volume.as_str()) {
+                let at = format!("spec.containers[{i}].volumeMounts[{k}].name");
+                report.invalid(at, format!("there is no volume {:?} in spec.volumes", m.volume));
+            }
+        }
+    }
+    all
+}
+
+/// The domain's memory in MiB and its vCPUs: what the annotations say, else what the limits add up to.
+fn size(annotations: &BTreeMap<String, String>, containers: &[ContainerSpec], report: &mut Report<'_>) -> (u64, u32) {
+    let limits: Option<u64> = containers.iter().map(|c| c.resources.memory_limit).sum();
+    let at = "metadata.annotations.xenpod.org/memory";
+    let memory = match annotations.get("xenpod.org/memory") {
+        Some(text) => report.take(at, parse_units(text)).div_ceil(1 << 20),
+        None => limits.map_or(DEFAULT_MEMORY_MIB, |sum| sum.div_ceil(1 << 20) + OVERHEAD_MIB),
+    };
+    if memory < MIN_MEMORY_MIB {
+        report.invalid(at, format!("{memory} MiB is too little for a domain; give at least {MIN_MEMORY_MIB}Mi"));
+    } else if memory > MAX_MEMORY_MIB {
+        report.invalid(at, format!("{memory} MiB is more than a domain can have: {MAX_MEMORY_MIB} MiB"));
+    }
+    let sum: u64 = containers.iter().filter_map(|c| c.resources.cpu_limit_milli).sum();
+    let at = "metadata.annotations.xenpod.org/cpus";
+    let vcpus = match annotations.get("xenpod.org/cpus") {
+        Some(text) => {
+            let milli = report.take(at, parse_milli(text));
+            if milli == 0 || milli % 1000 != 0 {
+                report.invalid(at, format!("{text:?} is not a whole number of vCPUs, 1 to {MAX_VCPUS}"));
+            }
+            milli / 1000
+        }
+        None => sum.div_ceil(1000).max(1),
+    };
+    if vcpus > MAX_VCPUS {
+        report.invalid(at, format!("{vcpus} vCPUs are more than a domain can have: {MAX_VCPUS}"));
+    }
+    (memory, u32::try_from(vcpus).unwrap_or(1))
+}
+
+fn restart_policy(spec: &core::PodSpec, report: &mut Report<'_>) -> RestartPolicy {
+    match spec.restart_policy.as_deref() {
+        None | Some("Always") => RestartPolicy::Always,
+        Some("OnFailure") => RestartPolicy::OnFailure,
+        Some("Never") => RestartPolicy::Never,
+        Some(other) => {
+            report.invalid("spec.restartPolicy", format!("{other:?} is none of Always, OnFailure and Never"));
+            RestartPolicy::Never
+        }
+    }
+}
+
+fn address(text: &str, path: &str, report: &mut Report<'_>) -> Option<IpAddr> {
+    let parsed = text.parse().ok();
+    if parsed.is_none() {
+        report.invalid(path, format!("{text:?} is not an IP address"));
+    }
+    parsed
+}
+
+fn host_aliases(spec: &core::PodSpec, report: &mut Report<'_>) -> Vec<HostAlias> {
+    let mut all = Vec::new();
+    for (i, alias) in spec.host_aliases.iter().flatten().enumerate() {
+        let at = format!("spec.hostAliases[{i}]");
+        let hostnames = alias.hostnames.clone().unwrap_or_default();
+        for (k, host) in hostnames.iter().enumerate() {
+            if !host.split('.').all(is_label) {
+                report.invalid(format!("{at}.hostnames[{k}]"), format!("{host:?} is not a host name"));
+            }
+        }
+        if let Some(ip) = address(&alias.ip, &format!("{at}.ip"), report) {
+            all.push(HostAlias { ip, hostnames });
+        }
+    }
+    all
+}
+
+fn dns(spec: &core::PodSpec, report: &mut Report<'_>) -> DnsSpec {
+    let only_these = match spec.dns_policy.as_deref() {
+        None | Some("Default" | "ClusterFirst") => false,
+        Some("None") => true,
+        Some(other) => {
+            report.unsupported("spec.dnsPolicy", format!("{other:?} is not supported; use Default or None"));
+            false
+        }
+    };
+    let given = spec.dns_config.clone().unwrap_or_default();
+    let mut servers = Vec::new();
+    for (i, server) in given.nameservers.iter().flatten().enumerate() {
+        servers.extend(address(server, &format!("spec.dnsConfig.nameservers[{i}]"), report));
+    }
+    if only_these && servers.is_empty() {
+        report.invalid("spec.dnsPolicy", "is None, so spec.dnsConfig.nameservers must name a server");
+    }
+    let mut word = |text: &str, path: String| {
+        if text.is_empty() || text.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            report.invalid(path, format!("{text:?} cannot stand in resolv.conf"));
+        }
+    };
+    let searches = given.searches.unwrap_or_default();
+    for (i, search) in searches.iter().enumerate() {
+        word(search, format!("spec.dnsConfig.searches[{i}]"));
+    }
+    let mut options = Vec::new();
+    for (i, option) in given.options.iter().flatten().enumerate() {
+        let name = option.name.clone().unwrap_or_default();
+        let text = option.value.as_ref().map_or(name.clone(), |v| format!("{name}:{v}"));
+        word(&text, format!("spec.dnsConfig.options[{i}]"));
+        options.push(text);
+    }
+    DnsSpec { only_these, servers, searches, options }
+}
+
+/// Any parameter may be set: the kernel is the pod's own.
+fn sysctls(spec: &core::PodSpec, report: &mut Report<'_>) -> BTreeMap<String, String> {
+    let given = spec.security_context.as_ref().and_then(|s| s.sysctls.as_ref());
+    let mut all = BTreeMap::new();
+    for (i, s) in given.into_iter().flatten().enumerate() {
+        let ok = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'_' | b'-' | b'/');
+        if s.name.is_empty() || !s.name.bytes().all(ok) || s.name.split(['.', '/']).any(str::is_empty) {
+            report.invalid(format!("spec.securityContext.sysctls[{i}].name"), format!("{:?} is not a sysctl", s.name));
+        }
+        all.insert(s.name.clone(), s.value.clone());
+    }
+    all
+}
+
+fn mac(text: &str, report: &mut Report<'_>) -> Option<[u8; 6]> {
+    let bytes: Option<Vec<u8>> =
+        text.split(':').map(|p| if p.len() == 2 { u8::from_str_radix(p, 16).ok() } else { None }).collect();
+    let mac: Option<[u8; 6]> = bytes.and_then(|b| b.try_into().ok());
+    // Bit 0 of the first byte is the group bit (IEEE 802): a station's own address never has it.
+    let mac = mac.filter(|m| m[0] & 1 == 0 && *m != [0; 6]);
+    if mac.is_none() {
+        report.invalid("metadata.annotations.xenpod.org/mac", format!("{text:?} is not the MAC address of a station"));
+    }
+    mac
+}
+
+fn scratch(annotations: &BTreeMap<String, String>, report: &mut Report<'_>) -> Scratch {
+    let at = "metadata.annotations.xenpod.org/scratch";
+    match annotations.get("xenpod.org/scratch").map(String::as_str) {
+        None => Scratch::Default,
+        Some("memory") => Scratch::Memory,
+        Some(text) => match parse_units(text) {
+            Ok(bytes) if SCRATCH_BYTES.contains(&bytes) => Scratch::Disk(bytes),
+            Ok(bytes) => {
+                report.invalid(at, format!("{bytes} bytes is out of bounds: 16Mi to 8Ti, or \"memory\""));
+                Scratch::Default
+            }
+            Err(e) => {
+                report.invalid(at, e.to_string());
+                Scratch::Default
+            }
+        },
+    }
+}

@@ -1,0 +1,145 @@
+//! From a Kubernetes core/v1 Pod in YAML to a [`PodSpec`].
+//!
+//! ```text
+//! text --serde_yaml--> Value --support table--> problems
+//!                        \----k8s_openapi Pod--> convert --> PodSpec
+//! ```
+//! Nothing is ignored: a key that Kubernetes does not know, a field that xenpod does not act on, and a value out of bounds are each a
+//! [`Problem`] with its path and its line, and all of them are reported at once.
+
+mod convert;
+mod expand;
+mod locate;
+mod support;
+
+use serde_yaml::Value;
+
+use crate::error::ErrorName;
+use crate::spec::PodSpec;
+
+/// The largest manifest that is read: Kubernetes' own limit for an object is about this.
+pub const MAX_BYTES: usize = 1 << 20;
+
+/// What is wrong with one place of a manifest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Where: `spec.containers[0].image`.
+    pub path: String,
+    /// The line of it, from 1; of the nearest thing above it when it is not there itself.
+    pub line: Option<usize>,
+    /// Which kind.
+    pub kind: ProblemKind,
+    /// What is wrong and what to do.
+    pub text: String,
+}
+
+/// The kind of a [`Problem`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ProblemKind {
+    /// Kubernetes has no such key: most likely a misspelling.
+    Unknown,
+    /// Kubernetes has it, xenpod does not act on it.
+    Unsupported,
+    /// The value is wrong.
+    Invalid,
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        write!(f, "{}: {}", self.path, self.text)
+    }
+}
+
+/// Why a manifest was refused.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// Longer than [`MAX_BYTES`].
+    #[error("the manifest has {0} bytes; the limit is {MAX_BYTES}")]
+    TooLong(usize),
+    /// Not YAML, or not one document.
+    #[error("the manifest is not YAML: {0}")]
+    Syntax(String),
+    /// YAML, and not a Pod.
+    #[error("the manifest is not a Pod: {0}")]
+    NotAPod(String),
+    /// A Pod with problems, in the order of their lines.
+    #[error("the manifest was refused: {}", list(.0))]
+    Problems(Vec<Problem>),
+}
+
+impl ManifestError {
+    /// The error's name on the bus: `ManifestUnsupported` when all that is wrong is that xenpod does not act on something.
+    #[must_use]
+    pub fn name(&self) -> ErrorName {
+        match self {
+            Self::Problems(all) if all.iter().all(|p| p.kind == ProblemKind::Unsupported) => {
+                ErrorName::ManifestUnsupported
+            }
+            _ => ErrorName::ManifestInvalid,
+        }
+    }
+}
+
+/// The problems one after another; past twenty, their number.
+fn list(problems: &[Problem]) -> String {
+    let mut text: Vec<String> = problems.iter().take(20).map(ToString::to_string).collect();
+    if problems.len() > 20 {
+        text.push(format!("and {} more", problems.len() - 20));
+    }
+    text.join("; ")
+}
+
+/// Parses a manifest.
+pub fn parse(text: &str) -> Result<PodSpec, ManifestError> {
+    if text.len() > MAX_BYTES {
+        return Err(ManifestError::TooLong(text.len()));
+    }
+    let mut value: Value = serde_yaml::from_str(text).map_err(|e| ManifestError::Syntax(e.to_string()))?;
+    let Value::Mapping(top) = &value else {
+        return Err(ManifestError::NotAPod(
+            "it has no keys; a Pod starts with `apiVersion: v1` and `kind: Pod`".into(),
+        ));
+    };
+    for (key, want) in [("apiVersion", "v1"), ("kind", "Pod")] {
+        match top.get(key) {
+            Some(Value::String(have)) if have == want => {}
+            Some(have) => {
+                let have = serde_yaml::to_string(have).unwrap_or_default();
+                return Err(ManifestError::NotAPod(format!("{key} is {}; it must be {want}", have.trim())));
+            }
+            None => return Err(ManifestError::NotAPod(format!("{key} is missing; it must be {want}"))),
+        }
+    }
+    let mut problems = support::unsupported(&value);
+    support::numbers_to_quantities(&mut value);
+    let mut unknown = Vec::new();
+    let pod = serde_ignored::deserialize(&value, |path| unknown.push(locate::dotted(&path.to_string())));
+    let pod: k8s_openapi::api::core::v1::Pod = match pod {
+        Ok(pod) => pod,
+        // The deserialisation from text fails at the same place and knows where that is.
+        Err(from_value) => {
+            let from_text = serde_yaml::from_str::<k8s_openapi::api::core::v1::Pod>(text).err();
+            return Err(ManifestError::NotAPod(from_text.unwrap_or(from_value).to_string()));
+        }
+    };
+    for path in unknown {
+        problems.retain(|p| p.path != path);
+        let text = "there is no such field; check its spelling and its place".into();
+        problems.push(Problem { path, line: None, kind: ProblemKind::Unknown, text });
+    }
+    let spec = convert::convert(&pod, &mut problems);
+    match spec {
+        Some(spec) if problems.is_empty() => Ok(spec),
+        _ => {
+            locate::fill_lines(text, &mut problems);
+            problems.sort_by_key(|p| p.line.unwrap_or(usize::MAX));
+            Err(ManifestError::Problems(problems))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! Which fields of a Pod xenpod acts on. What stands in a manifest and not in this table is refused by name.
+//!
+//! A field that is null, or an empty list or mapping, asks for nothing and is let through.
+
+use serde_yaml::{Number, Value};
+
+use super::{Problem, ProblemKind};
+
+/// What the table says of a field.
+enum Field {
+    /// Everything below is looked at elsewhere.
+    Any,
+    /// Only this value, which asks for nothing beyond what is done anyway.
+    Only(&'static str),
+}
+
+use Field::{Any, Only};
+
+/// Fields, list elements as `[]`. A field whose children stand here is supported as far as they are.
+const SUPPORTED: &[(&str, Field)] = &[
+    ("apiVersion", Any),
+    ("kind", Any),
+    ("metadata.name", Any),
+    ("metadata.namespace", Only("default")),
+    ("metadata.labels", Any),
+    ("metadata.annotations", Any),
+    ("spec.hostname", Any),
+    ("spec.restartPolicy", Any),
+    ("spec.terminationGracePeriodSeconds", Any),
+    ("spec.shareProcessNamespace", Any),
+    ("spec.hostAliases[].ip", Any),
+    ("spec.hostAliases[].hostnames", Any),
+    ("spec.dnsPolicy", Any),
+    ("spec.dnsConfig.nameservers", Any),
+    ("spec.dnsConfig.searches", Any),
+    ("spec.dnsConfig.options[].name", Any),
+    ("spec.dnsConfig.options[].value", Any),
+    ("spec.automountServiceAccountToken", Only("false")),
+    ("spec.enableServiceLinks", Only("false")),
+    ("spec.hostNetwork", Only("false")),
+    ("spec.hostPID", Only("false")),
+    ("spec.hostIPC", Only("false")),
+    ("spec.securityContext.runAsUser", Any),
+    ("spec.securityContext.runAsGroup", Any),
+    ("spec.securityContext.runAsNonRoot", Any),
+    ("spec.securityContext.supplementalGroups", Any),
+    ("spec.securityContext.seccompProfile.type", Any),
+    ("spec.securityContext.sysctls[].name", Any),
+    ("spec.securityContext.sysctls[].value", Any),
+    ("spec.volumes[].name", Any),
+    ("spec.volumes[].emptyDir", Any),
+    ("spec.containers[].name", Any),
+    ("spec.containers[].image", Any),
+    ("spec.containers[].imagePullPolicy", Any),
+    ("spec.containers[].command", Any),
+    ("spec.containers[].args", Any),
+    ("spec.containers[].workingDir", Any),
+    ("spec.containers[].env[].name", Any),
+    ("spec.containers[].env[].value", Any),
+    ("spec.containers[].tty", Any),
+    ("spec.containers[].stdin", Only("false")),
+    ("spec.containers[].stdinOnce", Only("false")),
+    ("spec.containers[].ports[].name", Any),
+    ("spec.containers[].ports[].containerPort", Any),
+    ("spec.containers[].ports[].protocol", Any),
+    ("spec.containers[].resources.limits.cpu", Any),
+    ("spec.containers[].resources.limits.memory", Any),
+    ("spec.containers[].resources.requests.cpu", Any),
+    ("spec.containers[].resources.requests.memory", Any),
+    ("spec.containers[].securityContext.runAsUser", Any),
+    ("spec.containers[].securityContext.runAsGroup", Any),
+    ("spec.containers[].securityContext.runAsNonRoot", Any),
+    ("spec.containers[].securityContext.readOnlyRootFilesystem", Any),
+    ("spec.containers[].securityContext.allowPrivilegeEscalation", Any),
+    ("spec.containers[].securityContext.privileged", Only("false")),
+    ("spec.containers[].securityContext.procMount", Only("Default")),
+    ("spec.containers[].securityContext.capabilities.add", Any),
+    ("spec.containers[].securityContext.capabilities.drop", Any),
+    ("spec.containers[].securityContext.seccompProfile.type", Any),
+    ("spec.containers[].terminationMessagePath", Only("/dev/termination-log")),
+    ("spec.containers[].terminationMessagePolicy", Only("File")),
+    ("spec.containers[].volumeMounts[].name", Any),
+    ("spec.containers[].volumeMounts[].mountPath", Any),
+    ("spec.containers[].volumeMounts[].readOnly", Any),
+];
+
+/// Every field of `pod` that is not in the table.
+pub(super) fn unsupported(pod: &Value) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    walk(pod, "", "", &mut problems);
+    problems
+}
+
+fn walk(value: &Value, path: &str, pattern: &str, problems: &mut Vec<Problem>) {
+    let empty = match value {
+        Value::Null => true,
+        Value::Sequence(s) => s.is_empty(),
+        Value::Mapping(m) => m.is_empty(),
+        _ => false,
+    };
+    if empty {
+        return;
+    }
+    let mut refuse = |text: String| {
+        problems.push(Problem { path: path.into(), line: None, kind: ProblemKind::Unsupported, text });
+    };
+    match SUPPORTED.iter().find(|(p, _)| *p == pattern) {
+        Some((_, Any)) => return,
+        Some((_, Only(want))) => {
+            let have = scalar(value);
+            if have.as_deref() != Some(*want) {
+                refuse(format!("is not supported unless it is {want}; remove it"));
+            }
+            return;
+        }
+        None => {}
+    }
+    let known_below = pattern.is_empty()
+        || SUPPORTED.iter().any(|(p, _)| p.strip_prefix(pattern).is_some_and(|r| r.starts_with(['.', '['])));
+    if !known_below {
+        return refuse("is not supported; remove it".into());
+    }
+    match value {
+        Value::Mapping(map) => {
+            for (key, below) in map {
+                let Some(key) = scalar(key) else { continue };
+                let dot = if path.is_empty() { "" } else { "." };
+                walk(below, &format!("{path}{dot}{key}"), &format!("{pattern}{dot}{key}"), problems);
+            }
+        }
+        Value::Sequence(items) => {
+            for (i, below) in items.iter().enumerate() {
+                walk(below, &format!("{path}[{i}]"), &format!("{pattern}[]"), problems);
+            }
+        }
+        // A scalar where a mapping belongs: the typed parse says so better.
+        _ => {}
+    }
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(s) => Some(s.clone()),
+        Value::Bool(b) => Some(b.to_string()),
+        Value::Number(n) => Some(n.to_string()),
+        _ => None,
+    }
+}
+
+/// Kubernetes takes `cpu: 1` for `cpu: "1"`; `k8s_openapi::…::Quantity` only takes the string.
+pub(super) fn numbers_to_quantities(pod: &mut Value) {
+    let to_string = |v: &mut Value| {
+        if let Value::Number(n) = v {
+            *v = Value::String(number(n));
+        }
+    };
+    let Some(spec) = pod.get_mut("spec") else { return };
+    for container in spec.get_mut("containers").and_then(Value::as_sequence_mut).into_iter().flatten() {
+        for kind in ["limits", "requests"] {
+            let list = container.get_mut("resources").and_then(|r| r.get_mut(kind)).and_then(Value::as_mapping_mut);
+            list.into_iter().flat_map(|m| m.iter_mut()).for_each(|(_, v)| to_string(v));
+        }
+    }
+    for volume in spec.get_mut("volumes").and_then(Value::as_sequence_mut).into_iter().flatten() {
+        volume.get_mut("emptyDir").and_then(|e| e.get_mut("sizeLimit")).into_iter().for_each(to_string);
+    }
+}
+
+fn number(n: &Number) -> String {
+    n.to_string()
+}
