@@ -1,1 +1,184 @@
-//! p
+//! Typed clients of `org.xenpod1`, for `xenpodctl` and the node agent.
+//!
+//! The interfaces are documented where they are defined: in the introspection XML that is installed with the daemon, and in the manual pages.
+
+use std::collections::HashMap;
+
+use zbus::zvariant::{OwnedFd, OwnedObjectPath, Value};
+
+/// The last argument of every mutating method. A key that the method does not know is refused.
+pub type Options<'a> = HashMap<&'a str, Value<'a>>;
+
+/// What `ListPods` says of a pod: id, name, state, path.
+pub type PodEntry = (String, String, String, OwnedObjectPath);
+/// What `ListImages` says of an image: digest, names, size in bytes, path.
+pub type ImageEntry = (String, Vec<String>, u64, OwnedObjectPath);
+/// One check of the host: its name, `ok`, `warn` or `fail`, what was found, what to do.
+pub type HostCheck = (String, String, String, String);
+
+/// The service itself.
+#[zbus::proxy(interface = "org.xenpod1.Manager", default_service = "org.xenpod1", default_path = "/org/xenpod1")]
+pub trait Manager {
+    /// Makes a pod from a manifest. The job is its creation; option `start` (b) starts it as well.
+    fn create_pod(&self, manifest: &str, options: Options<'_>) -> zbus::Result<(OwnedObjectPath, OwnedObjectPath)>;
+    /// Finds a pod by name or id.
+    fn get_pod(&self, name_or_id: &str) -> zbus::Result<OwnedObjectPath>;
+    /// The caller's pods.
+    fn list_pods(&self, options: Options<'_>) -> zbus::Result<Vec<PodEntry>>;
+    /// Fetches an image from a registry. Options: `insecure` (b), `ca` (s, a file's content in PEM).
+    fn pull_image(&self, reference: &str, options: Options<'_>) -> zbus::Result<OwnedObjectPath>;
+    /// Takes an image from an archive or layout that the caller has opened. Transports: `oci-archive`, `docker-archive`, `oci`.
+    fn import_image(
+        &self,
+        transport: &str,
+        source: zbus::zvariant::Fd<'_>,
+        name: &str,
+        options: Options<'_>,
+    ) -> zbus::Result<OwnedObjectPath>;
+    /// Finds an image by name or digest.
+    fn get_image(&self, name_or_digest: &str) -> zbus::Result<OwnedObjectPath>;
+    /// The images here.
+    fn list_images(&self, options: Options<'_>) -> zbus::Result<Vec<ImageEntry>>;
+    /// The jobs that run or ended lately: path, type, state.
+    fn list_jobs(&self, options: Options<'_>) -> zbus::Result<Vec<(OwnedObjectPath, String, String)>>;
+    /// Looks at the host: Xen, HAP, xenstored, modules, kernel, free memory.
+    fn check_host(&self, options: Options<'_>) -> zbus::Result<Vec<HostCheck>>;
+    /// Asks for signals about the caller's own objects.
+    fn subscribe(&self) -> zbus::Result<()>;
+    /// Takes [`subscribe`](Self::subscribe) back.
+    fn unsubscribe(&self) -> zbus::Result<()>;
+
+    /// A pod was made.
+    #[zbus(signal)]
+    fn pod_new(&self, id: String, pod: OwnedObjectPath) -> zbus::Result<()>;
+    /// A pod is gone.
+    #[zbus(signal)]
+    fn pod_removed(&self, id: String, pod: OwnedObjectPath) -> zbus::Result<()>;
+    /// A job was begun.
+    #[zbus(signal)]
+    fn job_new(&self, id: u32, job: OwnedObjectPath) -> zbus::Result<()>;
+    /// A job ended.
+    #[zbus(signal)]
+    fn job_removed(
+        &self,
+        id: u32,
+        job: OwnedObjectPath,
+        result: String,
+        error_name: String,
+        message: String,
+    ) -> zbus::Result<()>;
+
+    /// The daemon's version.
+    #[zbus(property)]
+    fn version(&self) -> zbus::Result<String>;
+    /// The hypervisor's version, empty without one.
+    #[zbus(property)]
+    fn xen_version(&self) -> zbus::Result<String>;
+    /// `oxenstored`, `xenstored` or empty.
+    #[zbus(property)]
+    fn xenstored(&self) -> zbus::Result<String>;
+    /// `ready`, `degraded` or `no-xen`.
+    #[zbus(property)]
+    fn host_state(&self) -> zbus::Result<String>;
+    /// Why it is not ready.
+    #[zbus(property)]
+    fn host_message(&self) -> zbus::Result<String>;
+    /// SHA-256 of the guest kernel that new pods get.
+    #[zbus(property)]
+    fn kernel_digest(&self) -> zbus::Result<String>;
+}
+
+/// A pod.
+#[zbus::proxy(interface = "org.xenpod1.Pod", default_service = "org.xenpod1")]
+pub trait Pod {
+    /// Starts it.
+    fn start(&self, options: Options<'_>) -> zbus::Result<OwnedObjectPath>;
+    /// Stops it in order. Option `grace_seconds` (u).
+    fn stop(&self, options: Options<'_>) -> zbus::Result<OwnedObjectPath>;
+    /// Removes it. Option `force` (b): even while it runs.
+    fn remove(&self, options: Options<'_>) -> zbus::Result<OwnedObjectPath>;
+    /// Pauses its domain.
+    fn pause(&self, options: Options<'_>) -> zbus::Result<()>;
+    /// Lets its domain run again.
+    fn resume(&self, options: Options<'_>) -> zbus::Result<()>;
+    /// Returns its state and exit code when it has stopped or failed.
+    fn wait(&self, options: Options<'_>) -> zbus::Result<(String, i32)>;
+
+    /// Its id.
+    #[zbus(property)]
+    fn id(&self) -> zbus::Result<String>;
+    /// Its name.
+    #[zbus(property)]
+    fn name(&self) -> zbus::Result<String>;
+    /// Its state.
+    #[zbus(property)]
+    fn state(&self) -> zbus::Result<String>;
+    /// Why it is in that state.
+    #[zbus(property)]
+    fn message(&self) -> zbus::Result<String>;
+    /// Its containers.
+    #[zbus(property)]
+    fn containers(&self) -> zbus::Result<Vec<OwnedObjectPath>>;
+    /// Microseconds from the request to the end of each phase of its last start.
+    #[zbus(property)]
+    fn start_phases(&self) -> zbus::Result<Vec<(String, u64)>>;
+}
+
+/// A container.
+#[zbus::proxy(interface = "org.xenpod1.Container", default_service = "org.xenpod1")]
+pub trait Container {
+    /// Its output so far, and with option `follow` (b) what comes, as two pipes: standard output and standard error.
+    fn logs(&self, options: Options<'_>) -> zbus::Result<(OwnedFd, OwnedFd)>;
+    /// Runs a command in it: the object to wait on, and its standard input, output and error.
+    fn exec(
+        &self,
+        command: &[&str],
+        options: Options<'_>,
+    ) -> zbus::Result<(OwnedObjectPath, OwnedFd, OwnedFd, OwnedFd)>;
+    /// Returns its exit code and reason when it has ended for good.
+    fn wait(&self, options: Options<'_>) -> zbus::Result<(i32, String)>;
+
+    /// Its name.
+    #[zbus(property)]
+    fn name(&self) -> zbus::Result<String>;
+    /// Its state.
+    #[zbus(property)]
+    fn state(&self) -> zbus::Result<String>;
+}
+
+/// A command that runs in a container.
+#[zbus::proxy(interface = "org.xenpod1.Exec", default_service = "org.xenpod1")]
+pub trait Exec {
+    /// Returns its exit code and reason when it has ended.
+    fn wait(&self, options: Options<'_>) -> zbus::Result<(i32, String)>;
+    /// Tells its terminal its size.
+    fn resize(&self, rows: u32, columns: u32, options: Options<'_>) -> zbus::Result<()>;
+}
+
+/// An image.
+#[zbus::proxy(interface = "org.xenpod1.Image", default_service = "org.xenpod1")]
+pub trait Image {
+    /// Removes the name, and with the last name the image. Option `name` (s): only that one.
+    fn remove(&self, options: Options<'_>) -> zbus::Result<()>;
+    /// `sha256:…` of its manifest.
+    #[zbus(property)]
+    fn id(&self) -> zbus::Result<String>;
+}
+
+/// A piece of work that takes time.
+#[zbus::proxy(interface = "org.xenpod1.Job", default_service = "org.xenpod1")]
+pub trait Job {
+    /// Ends it and takes back what it did.
+    fn cancel(&self, options: Options<'_>) -> zbus::Result<()>;
+    /// Returns result, error name and message when it has ended.
+    fn wait(&self, options: Options<'_>) -> zbus::Result<(String, String, String)>;
+    /// 0 to 1.
+    #[zbus(property)]
+    fn progress(&self) -> zbus::Result<f64>;
+    /// Item, bytes done, bytes in all.
+    #[zbus(property)]
+    fn progress_detail(&self) -> zbus::Result<Vec<(String, u64, u64)>>;
+    /// What it makes or works on.
+    #[zbus(property)]
+    fn objects(&self) -> zbus::Result<Vec<OwnedObjectPath>>;
+}
