@@ -4,10 +4,10 @@
 
 use std::collections::HashMap;
 
-use zbus::zvariant::{OwnedFd, OwnedObjectPath, Value};
+use zbus::{OwnedFd, OwnedObjectPath, Variant};
 
 /// The last argument of every mutating method. A key that the method does not know is refused.
-pub type Options<'a> = HashMap<&'a str, Value<'a>>;
+pub type Options<'a> = HashMap<&'a str, Variant<'a>>;
 
 /// What `ListPods` says of a pod: id, name, state, path.
 pub type PodEntry = (String, String, String, OwnedObjectPath);
@@ -31,7 +31,7 @@ pub trait Manager {
     fn import_image(
         &self,
         transport: &str,
-        source: zbus::zvariant::Fd<'_>,
+        source: zbus::Fd<'_>,
         name: &str,
         options: Options<'_>,
     ) -> zbus::Result<OwnedObjectPath>;
