@@ -1,1 +1,20 @@
 //! Xen for xenpod: domains, xenstore, event channels, grants and vchan.
+//!
+//! The one crate of the workspace that speaks to the hypervisor, and the only one (beside `libxl-sys` and the system
+//! calls of `guest-init`) with `unsafe` code. Both ends use it: the daemon in dom0 with the feature `toolstack`, and
+//! `guest-init` in the domain without, where it is nothing but pure code and the `/dev/xen` devices.
+//!
+//! - [`hypervisor`]: what may be asked of Xen, as a trait.
+//! - [`kernel`]: the kernel and boot image of a domain.
+//! - [`evtchn`], [`grants`], [`vchan`]: signals, shared pages, and the stream made of both.
+
+// Speaking to Xen is what this crate is for; each block says why it is sound.
+#![allow(unsafe_code)]
+
+pub mod evtchn;
+pub mod grants;
+pub mod hypervisor;
+pub mod ids;
+mod ioctl;
+pub mod kernel;
+pub mod vchan;
