@@ -1,3 +1,39 @@
 //! The lab: real Xen in QEMU, with the tests, benchmarks and the demo that run on it.
+//!
+//! commands: what a person asks for. lab: the saved machines. machine: QEMU; channel, wire: its agent in dom0.
+//! dom0: the disk; package: our .deb; cache: everything that was made before.
 
-fn main() {}
+mod cache;
+mod carrier;
+mod channel;
+mod commands;
+mod dom0;
+mod error;
+mod host;
+mod lab;
+mod machine;
+mod package;
+mod qmp;
+mod serial;
+mod wire;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Real Xen in QEMU: tests, benchmarks and the demo of xenpod
+#[derive(Debug, Parser)]
+#[command(name = "lab", version)]
+enum Command {
+    Run(commands::run::Run),
+}
+
+fn main() -> ExitCode {
+    let result = match Command::parse() {
+        Command::Run(arguments) => commands::run::run(arguments),
+    };
+    result.unwrap_or_else(|error| {
+        host::say(&error.to_string());
+        ExitCode::from(error.exit_status())
+    })
+}

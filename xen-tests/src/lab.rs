@@ -1,0 +1,148 @@
+//! The saved machines and how a run gets one.
+//!
+//! ```text
+//! dom0::disk -> booted (by configuration) -> installed (booted + package) -> one throw-away run
+//! ```
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::cache::{Cache, Entry, Inputs};
+use crate::carrier::{Copy, UNPACK, pack};
+use crate::dom0;
+use crate::error::{LabError, Result};
+use crate::host::{require_packages, say};
+use crate::machine::{Config, Files, Machine, layer};
+use crate::package::package;
+
+/// A stock Debian takes about 50 s under emulation on an idle machine.
+const BOOT_LIMIT: Duration = Duration::from_secs(600);
+const LOAD_LIMIT: Duration = Duration::from_secs(60);
+const INSTALL_LIMIT: Duration = Duration::from_secs(300);
+
+/// A machine for one command or suite, and the folder that it leaves its logs in.
+pub struct Lab {
+    /// The machine.
+    pub machine: Machine,
+    scratch: PathBuf,
+    base: PathBuf,
+}
+
+/// A machine with the package installed and its daemon active, or the bare dom0; `copies` are in place.
+pub fn open(cache: &Cache, config: &Config, bare: bool, copies: &[Copy]) -> Result<Lab> {
+    require_packages()?;
+    let disk = dom0::disk(cache)?;
+    let booted = booted(cache, config, &disk)?;
+    let base = if bare { booted } else { installed(cache, config, &disk, &booted)? };
+    let scratch = cache.scratch()?;
+    let mut machine = load(config, &disk.path, &base.path, &scratch, scratch.join("disk.qcow2"), copies)?;
+    if !copies.is_empty() {
+        machine.stage("unpacking the files", UNPACK, INSTALL_LIMIT)?;
+    }
+    Ok(Lab { machine, scratch, base: base.path })
+}
+
+impl Lab {
+    /// Keeps the logs of a run that failed, and says where. dom0's journal is only there while dom0 is.
+    pub fn keep_logs(&mut self, cache: &Cache) {
+        let folder = match cache.failed() {
+            Ok(folder) => folder,
+            Err(error) => return say(&format!("no logs were kept: {error}")),
+        };
+        let script = "journalctl --boot --no-pager --output=short-precise";
+        match self.machine.stage("reading the journal", script, Duration::from_secs(60)) {
+            Ok(journal) => drop(fs::write(folder.join("journal.log"), journal)),
+            Err(error) => say(&format!("dom0's journal is not among the logs: {error}")),
+        }
+        let files = [
+            (&self.scratch, "serial.log", "serial.log"),
+            (&self.scratch, "qemu.log", "qemu.log"),
+            (&self.base, "serial.log", "boot-serial.log"),
+        ];
+        for (from, name, kept) in files {
+            let _ = fs::copy(from.join(name), folder.join(kept));
+        }
+        say(&format!("logs are kept in {}", folder.display()));
+    }
+}
+
+fn booted(cache: &Cache, config: &Config, disk: &Entry) -> Result<Entry> {
+    let mut inputs = Inputs::default();
+    inputs.add("recipe", "1").add("disk", &disk.id).add("machine", config.describe());
+    cache.entry("booted", &inputs.hash(), |draft| {
+        say("booting Xen and dom0 (a minute or two)");
+        let overlay = layer(&disk.path.join("disk.img"), "raw", draft.join("disk.qcow2"))?;
+        let carrier = draft.join("carrier");
+        pack(&[], &carrier)?;
+        let files = Files { kernels: &disk.path, disk: &overlay, carrier: &carrier, state: None, scratch: draft };
+        let mut machine = Machine::start(config, &files, BOOT_LIMIT).inspect_err(|_| keep_serial(cache, draft))?;
+        machine.stage("booting", SETTLE, BOOT_LIMIT).inspect_err(|_| keep_serial(cache, draft))?;
+        machine.save(&draft.join("state"))
+    })
+}
+
+/// Everything has started, nothing has failed, and what was written is on the disk.
+const SETTLE: &str = "systemctl is-system-running --wait || { systemctl --no-pager list-units --failed; exit 1; }
+xl info > /dev/null
+xenstore-exists /local/domain/0
+systemctl is-active --quiet dbus
+sync";
+
+fn installed(cache: &Cache, config: &Config, disk: &Entry, booted: &Entry) -> Result<Entry> {
+    let package = package(cache)?;
+    let mut inputs = Inputs::default();
+    inputs.add("recipe", "1").add("booted", &booted.id).add("package", &package.id);
+    cache.entry("installed", &inputs.hash(), |draft| {
+        say("installing the package in dom0");
+        let deb = Copy { from: package.path.join("xenpod.deb"), to: "/root/xenpod.deb".into() };
+        let mut machine = load(config, &disk.path, &booted.path, draft, draft.join("disk.qcow2"), &[deb])?;
+        machine.stage("unpacking the package", UNPACK, INSTALL_LIMIT)?;
+        let installed = machine.stage("installing the package", INSTALL, INSTALL_LIMIT);
+        if installed.is_err() {
+            keep_serial(cache, draft);
+        }
+        installed?;
+        machine.save(&draft.join("state"))
+    })
+}
+
+/// dpkg and not apt: what the package depends on must be in dom0's list, there is no network to fetch it from.
+const INSTALL: &str = "dpkg --install /root/xenpod.deb
+rm /root/xenpod.deb
+for second in $(seq 60); do systemctl is-active --quiet xenpodd && break; sleep 1; done
+systemctl is-active xenpodd || { systemctl --no-pager status xenpodd; journalctl --no-pager -u xenpodd; exit 1; }
+sync";
+
+fn load(
+    config: &Config,
+    kernels: &Path,
+    base: &Path,
+    scratch: &Path,
+    overlay: PathBuf,
+    copies: &[Copy],
+) -> Result<Machine> {
+    let overlay = layer(&base.join("disk.qcow2"), "qcow2", overlay)?;
+    let carrier = scratch.join("carrier");
+    pack(copies, &carrier)?;
+    let state = base.join("state");
+    let files = Files { kernels, disk: &overlay, carrier: &carrier, state: Some(&state), scratch };
+    Machine::start(config, &files, LOAD_LIMIT)
+}
+
+fn keep_serial(cache: &Cache, draft: &Path) {
+    if let Ok(folder) = cache.failed() {
+        for name in ["serial.log", "qemu.log"] {
+            let _ = fs::copy(draft.join(name), folder.join(name));
+        }
+        say(&format!("logs are kept in {}", folder.display()));
+    }
+}
+
+/// A stage's limit, as an error would name it.
+pub fn limit(seconds: u64) -> Result<Duration> {
+    if seconds == 0 {
+        return Err(LabError::Usage("a timeout of 0 s leaves no time".into()));
+    }
+    Ok(Duration::from_secs(seconds))
+}
