@@ -178,7 +178,7 @@ fn size(annotations: &BTreeMap<String, String>, containers: &[ContainerSpec], re
     let vcpus = match annotations.get("xenpod.org/cpus") {
         Some(text) => {
             let milli = report.take(at, parse_milli(text));
-            if milli == 0 || milli % 1000 != 0 {
+            if milli == 0 || !milli.is_multiple_of(1000) {
                 report.invalid(at, format!("{text:?} is not a whole number of vCPUs, 1 to {MAX_VCPUS}"));
             }
             milli / 1000
