@@ -384,6 +384,13 @@ impl Session {
         self.sends.get(&stream).map_or(0, SendStream::room)
     }
 
+    /// Offset of the next byte to [`Session::write`]; `None` when the stream is not open, or adopted and the receiver has
+    /// not said yet where it stands.
+    #[must_use]
+    pub fn send_offset(&self, stream: u32) -> Option<u64> {
+        self.sends.get(&stream).and_then(SendStream::position)
+    }
+
     /// Takes as many bytes as there is room for; returns how many.
     ///
     /// # Errors

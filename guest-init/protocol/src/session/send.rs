@@ -64,6 +64,11 @@ impl SendStream {
         self.base + self.buffer.len() as u64
     }
 
+    /// Offset of the next byte to take, once known.
+    pub(super) fn position(&self) -> Option<u64> {
+        (!self.adopt).then(|| self.written())
+    }
+
     /// How many bytes can be taken now.
     pub(super) fn room(&self) -> usize {
         if self.end.is_some() || self.adopt { 0 } else { WINDOW - self.buffer.len().min(WINDOW) }
