@@ -7,6 +7,7 @@
 //! - [`hypervisor`]: what may be asked of Xen, as a trait.
 //! - [`kernel`]: the kernel and boot image of a domain.
 //! - [`evtchn`], [`grants`], [`vchan`]: signals, shared pages, and the stream made of both.
+//! - [`xenstore`]: the store's wire format, its clients, and a domain's tree in it.
 
 // Speaking to Xen is what this crate is for; each block says why it is sound.
 #![allow(unsafe_code)]
@@ -18,3 +19,4 @@ pub mod ids;
 mod ioctl;
 pub mod kernel;
 pub mod vchan;
+pub mod xenstore;
