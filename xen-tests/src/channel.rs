@@ -121,23 +121,26 @@ impl Channel {
         self.send(&Message::Clock(now.as_nanos() as u64))
     }
 
-    /// Runs a command; returns its exit status. `alive` is asked now and then whether the machine still stands.
+    /// Runs a command; returns its exit status. `started` is called once the command is on its way, `alive` is asked now
+    /// and then whether the machine still stands.
     pub fn run(
         &mut self,
         start: Start,
         sink: &mut dyn Sink,
         limit: Option<Duration>,
+        started: impl FnOnce(),
         mut alive: impl FnMut() -> Result<()>,
     ) -> Result<i32> {
         let end = limit.map(|limit| Instant::now() + limit);
         self.send(&Message::Start(start))?;
+        started();
         self.heard = Instant::now();
         loop {
             if end.is_some_and(|end| Instant::now() >= end) {
-                self.send(&Message::Kill)?;
+                self.kill()?;
                 return Err(LabError::Timeout(limit.unwrap_or_default().as_secs()));
             }
-            let patience = end.map_or(TICK, |end| TICK.min(end - Instant::now().min(end)));
+            let patience = end.map_or(TICK, |end| TICK.min(end.saturating_duration_since(Instant::now())));
             match self.incoming.recv_timeout(patience) {
                 Ok(Ok(message)) => {
                     match message {
@@ -156,6 +159,18 @@ impl Channel {
                 Ok(Err(_)) | Err(RecvTimeoutError::Disconnected) => return lost(&mut alive),
             }
         }
+    }
+
+    /// Kills the command and takes what it still had to say, so that the next one hears only its own.
+    fn kill(&mut self) -> Result<()> {
+        self.send(&Message::Kill)?;
+        let end = Instant::now() + ASK_AFTER;
+        while let Ok(Ok(message)) = self.incoming.recv_timeout(end.saturating_duration_since(Instant::now())) {
+            if matches!(message, Message::Exit(_) | Message::Refused(_)) {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn check_silence(&mut self) -> Result<()> {

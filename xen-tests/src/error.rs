@@ -80,10 +80,16 @@ impl LabError {
         move |source| LabError::File { what, path, source }
     }
 
+    /// Whether dom0 can still be asked for anything.
+    pub fn is_fatal(&self) -> bool {
+        matches!(self, LabError::Crashed(_) | LabError::Gone(_) | LabError::Silent(_) | LabError::Qemu(_))
+    }
+
     /// What the lab exits with: statuses that commands seldom use, as timeout(1) and container runtimes do.
     pub fn exit_status(&self) -> u8 {
         match self {
             LabError::Timeout(_) => 124,
+            LabError::Refused(_) => 127,
             _ => 125,
         }
     }

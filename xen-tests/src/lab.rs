@@ -10,15 +10,18 @@ use std::time::Duration;
 
 use crate::cache::{Cache, Entry, Inputs};
 use crate::carrier::{Copy, UNPACK, pack};
+use crate::channel::Sink;
 use crate::dom0;
 use crate::error::{LabError, Result};
 use crate::host::{require_packages, say};
 use crate::machine::{Config, Files, Machine, layer};
 use crate::package::package;
+use crate::wire::Start;
 
 /// A stock Debian takes about 50 s under emulation on an idle machine.
 const BOOT_LIMIT: Duration = Duration::from_secs(600);
 const LOAD_LIMIT: Duration = Duration::from_secs(60);
+const JOURNAL_LIMIT: Duration = Duration::from_secs(60);
 const INSTALL_LIMIT: Duration = Duration::from_secs(300);
 
 /// A machine for one command or suite, and the folder that it leaves its logs in.
@@ -44,16 +47,29 @@ pub fn open(cache: &Cache, config: &Config, bare: bool, copies: &[Copy]) -> Resu
 }
 
 impl Lab {
-    /// Keeps the logs of a run that failed, and says where. dom0's journal is only there while dom0 is.
-    pub fn keep_logs(&mut self, cache: &Cache) {
+    /// Runs a command; when it does not end well, keeps the logs and says where.
+    pub fn exec(&mut self, cache: &Cache, start: Start, sink: &mut dyn Sink, limit: Option<Duration>) -> Result<i32> {
+        let result = self.machine.exec(start, sink, limit);
+        match &result {
+            Ok(0) => {}
+            Ok(_) => self.keep_logs(cache, true),
+            Err(error) => self.keep_logs(cache, !error.is_fatal()),
+        }
+        result
+    }
+
+    /// dom0's journal is only there while dom0 is.
+    pub fn keep_logs(&mut self, cache: &Cache, journal: bool) {
         let folder = match cache.failed() {
             Ok(folder) => folder,
             Err(error) => return say(&format!("no logs were kept: {error}")),
         };
-        let script = "journalctl --boot --no-pager --output=short-precise";
-        match self.machine.stage("reading the journal", script, Duration::from_secs(60)) {
-            Ok(journal) => drop(fs::write(folder.join("journal.log"), journal)),
-            Err(error) => say(&format!("dom0's journal is not among the logs: {error}")),
+        if journal {
+            let script = "journalctl --boot --no-pager --output=short-precise";
+            match self.machine.stage("reading the journal", script, JOURNAL_LIMIT) {
+                Ok(journal) => drop(fs::write(folder.join("journal.log"), journal)),
+                Err(error) => say(&format!("dom0's journal is not among the logs: {error}")),
+            }
         }
         let files = [
             (&self.scratch, "serial.log", "serial.log"),

@@ -176,8 +176,19 @@ impl Machine {
 
     /// Runs a command in dom0.
     pub fn exec(&mut self, start: Start, sink: &mut dyn Sink, limit: Option<Duration>) -> Result<i32> {
+        self.exec_with(start, sink, limit, || ())
+    }
+
+    /// The same; `started` is called once the command is on its way.
+    pub fn exec_with(
+        &mut self,
+        start: Start,
+        sink: &mut dyn Sink,
+        limit: Option<Duration>,
+        started: impl FnOnce(),
+    ) -> Result<i32> {
         let Machine { qemu, channel, serial, .. } = self;
-        channel.run(start, sink, limit, || alive(qemu, serial))
+        channel.run(start, sink, limit, started, || alive(qemu, serial))
     }
 
     /// Runs a shell script in dom0 that is a stage of the lab's own work; it must succeed. Returns its output.

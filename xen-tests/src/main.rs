@@ -15,6 +15,7 @@ mod machine;
 mod package;
 mod qmp;
 mod serial;
+mod terminal;
 mod wire;
 
 use std::process::ExitCode;
@@ -26,11 +27,13 @@ use clap::Parser;
 #[command(name = "lab", version)]
 enum Command {
     Run(commands::run::Run),
+    Shell(commands::shell::Shell),
 }
 
 fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Run(arguments) => commands::run::run(arguments),
+        Command::Shell(arguments) => commands::shell::run(arguments),
     };
     result.unwrap_or_else(|error| {
         host::say(&error.to_string());

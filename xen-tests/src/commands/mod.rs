@@ -1,6 +1,7 @@
 //! One command of the lab, one file.
 
 pub mod run;
+pub mod shell;
 
 use crate::error::{LabError, Result};
 use crate::machine::{Config, DOM0_MIB, Xenstored};

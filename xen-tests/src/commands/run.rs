@@ -29,9 +29,6 @@ pub fn run(arguments: Run) -> Result<ExitCode> {
     let cache = Cache::open()?;
     let mut lab = lab::open(&cache, &config, arguments.options.no_package, &arguments.options.copies)?;
     let start = Start { argv: arguments.argv, env: Vec::new(), tty: None, stdin: false };
-    let result = lab.machine.exec(start, &mut Through, Some(limit));
-    if !matches!(result, Ok(0)) {
-        lab.keep_logs(&cache);
-    }
-    Ok(ExitCode::from(result? as u8))
+    let status = lab.exec(&cache, start, &mut Through, Some(limit))?;
+    Ok(ExitCode::from(status as u8))
 }
