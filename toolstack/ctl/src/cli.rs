@@ -1,0 +1,283 @@
+//! The command line's shape. Manual pages and completions are made from it.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Run pods of OCI containers, each in a Xen domain of its own.
+#[derive(Debug, Parser)]
+#[command(name = "xenpodctl", version, max_term_width = 100, after_long_help = EXIT_CODES)]
+pub struct Cli {
+    /// Print JSON instead of text.
+    #[arg(long, global = true)]
+    pub json: bool,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done; of run and exec, the container's own; 125 xenpod failed; 126 the command could not be \
+    executed; 127 the command does not exist; 2 the command line is wrong.";
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Create and start a pod, show its output, and end with its container's exit code.
+    Run(Run),
+    /// Create a pod without starting it.
+    Create(Create),
+    /// Start created or stopped pods.
+    Start(Pods),
+    /// Stop pods: the stop signal, a time of grace, then the end.
+    Stop(Stop),
+    /// Remove pods.
+    Rm(Rm),
+    /// Pause pods: their domains get no CPU.
+    Pause(Pods),
+    /// Let paused pods run on.
+    #[command(alias = "unpause")]
+    Resume(Pods),
+    /// Wait until pods have stopped, and print their exit codes.
+    Wait(Pods),
+    /// List pods.
+    Ps(Ps),
+    /// Show everything that is known of pods, containers or images.
+    Inspect(Inspect),
+    /// Show a container's output.
+    Logs(Logs),
+    /// Run a command in a container.
+    Exec(Exec),
+    /// Fetch an image from a registry.
+    Pull(Pull),
+    /// Take an image from an archive or a layout.
+    Import(Import),
+    /// List images.
+    Images,
+    /// Remove images.
+    Rmi(Rmi),
+    /// Show the versions of client, daemon and hypervisor.
+    Version,
+    /// Check this host, and say what to do about what is wrong.
+    Doctor,
+    /// Print the completions for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write the manual pages into a folder.
+    #[command(hide = true)]
+    Manpages {
+        /// The folder.
+        dir: PathBuf,
+    },
+}
+
+/// What a pod is made of when no manifest is given.
+#[derive(Debug, Args)]
+pub struct Shape {
+    /// Take the pod from a Kubernetes Pod manifest; `-` is standard input.
+    #[arg(short, long, value_name = "POD.yaml", conflicts_with_all = ["image", "name", "memory", "cpus", "env", "entrypoint", "label", "user", "workdir", "read_only"])]
+    pub file: Option<PathBuf>,
+    /// The pod's name; made up when it is not given.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// The domain's memory, in MiB.
+    #[arg(short, long, value_name = "MiB")]
+    pub memory: Option<u64>,
+    /// The domain's vCPUs.
+    #[arg(long, value_name = "N")]
+    pub cpus: Option<u32>,
+    /// Set an environment variable; without `=V`, take it from here.
+    #[arg(short, long, value_name = "K=V")]
+    pub env: Vec<String>,
+    /// Replace the image's entry point.
+    #[arg(long, value_name = "PROGRAM")]
+    pub entrypoint: Option<String>,
+    /// Label the pod.
+    #[arg(short, long, value_name = "K=V")]
+    pub label: Vec<String>,
+    /// Run as this uid, or uid:gid.
+    #[arg(short, long, value_name = "UID[:GID]")]
+    pub user: Option<String>,
+    /// Start in this folder.
+    #[arg(short, long, value_name = "DIR")]
+    pub workdir: Option<String>,
+    /// Let nothing be written to the image's file system.
+    #[arg(long)]
+    pub read_only: bool,
+    /// The image.
+    #[arg(required_unless_present = "file")]
+    pub image: Option<String>,
+    /// The command and its arguments, instead of the image's.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    pub command: Vec<String>,
+}
+
+/// `run`
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Remove the pod when it has ended.
+    #[arg(long)]
+    pub rm: bool,
+    /// Print the pod's id and return once it runs.
+    #[arg(short, long)]
+    pub detach: bool,
+    #[command(flatten)]
+    pub shape: Shape,
+}
+
+/// `create`
+#[derive(Debug, Args)]
+pub struct Create {
+    #[command(flatten)]
+    pub shape: Shape,
+}
+
+/// Some pods.
+#[derive(Debug, Args)]
+pub struct Pods {
+    /// Names or ids.
+    #[arg(required = true, value_name = "POD")]
+    pub pods: Vec<String>,
+}
+
+/// `stop`
+#[derive(Debug, Args)]
+pub struct Stop {
+    /// Seconds between the stop signal and the end; the pod's own when not given.
+    #[arg(short = 't', long, value_name = "S")]
+    pub time: Option<u32>,
+    #[command(flatten)]
+    pub pods: Pods,
+}
+
+/// `rm`
+#[derive(Debug, Args)]
+pub struct Rm {
+    /// Even when it runs.
+    #[arg(short, long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub pods: Pods,
+}
+
+/// `ps`
+#[derive(Debug, Args)]
+pub struct Ps {
+    /// Show stopped and failed pods too.
+    #[arg(short, long)]
+    pub all: bool,
+    /// Print ids only.
+    #[arg(short, long)]
+    pub quiet: bool,
+}
+
+/// `inspect`
+#[derive(Debug, Args)]
+pub struct Inspect {
+    /// Names or ids of pods, or names or digests of images.
+    #[arg(required = true)]
+    pub objects: Vec<String>,
+}
+
+/// `logs`
+#[derive(Debug, Args)]
+pub struct Logs {
+    /// Go on as output comes, until the container ends.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// The container; needed when the pod has several.
+    #[arg(short, long, value_name = "NAME")]
+    pub container: Option<String>,
+    /// The pod.
+    pub pod: String,
+}
+
+/// `exec`
+#[derive(Debug, Args)]
+pub struct Exec {
+    /// The container; needed when the pod has several.
+    #[arg(short, long, value_name = "NAME")]
+    pub container: Option<String>,
+    /// Pass standard input on.
+    #[arg(short, long)]
+    pub interactive: bool,
+    /// Give the command a terminal.
+    #[arg(short, long)]
+    pub tty: bool,
+    /// Set an environment variable.
+    #[arg(short, long, value_name = "K=V")]
+    pub env: Vec<String>,
+    /// Run as this user.
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    pub user: Option<String>,
+    /// Start in this folder.
+    #[arg(short, long, value_name = "DIR")]
+    pub workdir: Option<String>,
+    /// The pod.
+    pub pod: String,
+    /// The command and its arguments.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    pub command: Vec<String>,
+}
+
+/// `pull`
+#[derive(Debug, Args)]
+pub struct Pull {
+    /// Talk HTTP, and do not check certificates.
+    #[arg(long)]
+    pub insecure: bool,
+    /// Trust this certificate authority (PEM) as well.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+    /// The image's reference, such as `registry.example/app/web:1.2`.
+    pub reference: String,
+}
+
+/// `import`
+#[derive(Debug, Args)]
+pub struct Import {
+    /// `oci-archive:FILE`, `docker-archive:FILE` or `oci:DIR`.
+    pub source: String,
+    /// What the image is to be called here.
+    pub name: String,
+}
+
+/// `rmi`
+#[derive(Debug, Args)]
+pub struct Rmi {
+    /// Names or digests.
+    #[arg(required = true, value_name = "IMAGE")]
+    pub images: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_holds_together() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn forms_that_scripts_rely_on() {
+        let parse = |line: &str| Cli::try_parse_from(line.split(' ')).map(|c| c.command);
+        let Ok(Command::Run(run)) = parse("xenpodctl run --rm --name n --memory 64 --cpus 2 -e A=b img -- sh -c x")
+        else {
+            panic!("run");
+        };
+        assert_eq!((run.rm, run.shape.memory, run.shape.cpus), (true, Some(64), Some(2)));
+        assert_eq!((run.shape.image.as_deref(), run.shape.command.join(" ")), (Some("img"), "sh -c x".to_string()));
+        let Ok(Command::Run(run)) = parse("xenpodctl run img ls -l") else { panic!("run without --") };
+        assert_eq!(run.shape.command, ["ls", "-l"]);
+        let Ok(Command::Exec(exec)) = parse("xenpodctl exec pod -c web -it -- sh -l") else { panic!("exec") };
+        assert_eq!((exec.container.as_deref(), exec.interactive, exec.tty), (Some("web"), true, true));
+        assert_eq!(exec.command, ["sh", "-l"]);
+        assert!(parse("xenpodctl logs pod -c web -f").is_ok());
+        assert!(parse("xenpodctl create -f pod.yaml").is_ok());
+        assert!(parse("xenpodctl rm -f a b").is_ok());
+        assert!(parse("xenpodctl run -f pod.yaml --memory 5").is_err());
+        assert!(parse("xenpodctl run").is_err());
+    }
+}

@@ -1,0 +1,132 @@
+//! The manifest of a pod: a file, or made from the options of `run` and `create`.
+
+use std::io::Read;
+
+use serde_json::{Map, Value, json};
+
+use crate::cli::Shape;
+use crate::failure::Failure;
+
+/// The manifest's text.
+pub fn text(shape: &Shape) -> Result<String, Failure> {
+    match &shape.file {
+        Some(file) if file.as_os_str() == "-" => {
+            let mut text = String::new();
+            std::io::stdin().read_to_string(&mut text).map_err(|e| Failure::Io("standard input".into(), e))?;
+            Ok(text)
+        }
+        Some(file) => std::fs::read_to_string(file).map_err(|e| Failure::Io(file.display().to_string(), e)),
+        // JSON is YAML.
+        None => Ok(from_options(shape)?.to_string()),
+    }
+}
+
+fn from_options(shape: &Shape) -> Result<Value, Failure> {
+    let image = shape.image.clone().unwrap_or_default();
+    let name = shape.name.clone().unwrap_or_else(|| made_up(&image));
+    let mut annotations = Map::new();
+    if let Some(mib) = shape.memory {
+        annotations.insert("xenpod.org/memory".into(), format!("{mib}Mi").into());
+    }
+    if let Some(cpus) = shape.cpus {
+        annotations.insert("xenpod.org/cpus".into(), cpus.to_string().into());
+    }
+    let mut labels = Map::new();
+    for label in &shape.label {
+        let (key, value) = label.split_once('=').unwrap_or((label, ""));
+        labels.insert(key.into(), value.into());
+    }
+    let mut env = Vec::new();
+    for var in &shape.env {
+        match var.split_once('=') {
+            Some((k, v)) => env.push(json!({"name": k, "value": v.replace('$', "$$")})),
+            // As container engines do: a variable that is not set here is not set there.
+            None => env.extend(std::env::var(var).ok().map(|v| json!({"name": var, "value": v.replace('$', "$$")}))),
+        }
+    }
+    let mut security = Map::new();
+    if let Some(user) = &shape.user {
+        let (uid, gid) = user.split_once(':').map_or((user.as_str(), None), |(u, g)| (u, Some(g)));
+        let number = |text: &str| {
+            text.parse::<u32>().map_err(|_| {
+                Failure::Usage(format!("--user {user}: {text:?} is not a number; names are known only in the image"))
+            })
+        };
+        security.insert("runAsUser".into(), number(uid)?.into());
+        if let Some(gid) = gid {
+            security.insert("runAsGroup".into(), number(gid)?.into());
+        }
+    }
+    if shape.read_only {
+        security.insert("readOnlyRootFilesystem".into(), true.into());
+    }
+    // The shell has expanded what the caller wanted expanded.
+    let words = |list: &[String]| -> Vec<String> { list.iter().map(|w| w.replace('$', "$$")).collect() };
+    let mut container =
+        json!({"name": "main", "image": image, "env": env, "args": words(&shape.command), "securityContext": security});
+    if let Some(program) = &shape.entrypoint {
+        container["command"] = json!(words(std::slice::from_ref(program)));
+    }
+    if let Some(dir) = &shape.workdir {
+        container["workingDir"] = json!(dir);
+    }
+    Ok(json!({
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "labels": labels, "annotations": annotations},
+        "spec": {"restartPolicy": "Never", "containers": [container]},
+    }))
+}
+
+/// A name for a pod that was given none: the image's last part and something random.
+fn made_up(image: &str) -> String {
+    let last = image.rsplit('/').next().unwrap_or_default();
+    let base: String = last
+        .split([':', '@'])
+        .next()
+        .unwrap_or_default()
+        .to_ascii_lowercase()
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c } else { '-' })
+        .take(40)
+        .collect();
+    let base = base.trim_matches('-');
+    let random = uuid::Uuid::new_v4().simple().to_string();
+    format!("{}-{}", if base.is_empty() { "pod" } else { base }, &random[..8])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
+
+    fn shape(line: &str) -> Shape {
+        match crate::cli::Cli::parse_from(line.split(' ')).command {
+            crate::cli::Command::Create(create) => create.shape,
+            _ => panic!("not create"),
+        }
+    }
+
+    #[test]
+    fn options_become_a_manifest() {
+        let pod = from_options(&shape(
+            "xenpodctl create --name web --memory 32 --cpus 2 -e A=$x -l app=w -u 5:6 img -- sh -c $HOME",
+        ))
+        .unwrap();
+        assert_eq!(pod["metadata"]["annotations"]["xenpod.org/memory"], "32Mi");
+        let c = &pod["spec"]["containers"][0];
+        assert_eq!(c["env"], json!([{"name": "A", "value": "$$x"}]));
+        assert_eq!(c["args"], json!(["sh", "-c", "$$HOME"]));
+        assert_eq!(c["securityContext"], json!({"runAsUser": 5, "runAsGroup": 6}));
+        assert_eq!(pod["metadata"]["labels"], json!({"app": "w"}));
+        let error = from_options(&shape("xenpodctl create -u www img")).unwrap_err().to_string();
+        assert!(error.contains("\"www\" is not a number"), "{error}");
+    }
+
+    #[test]
+    fn made_up_names_are_labels() {
+        let name = made_up("registry.example:5000/Some_App@sha256:00");
+        assert!(name.starts_with("some-app-") && name.len() == 17, "{name}");
+        assert!(made_up("").starts_with("pod-"));
+    }
+}
