@@ -1,1 +1,13 @@
 //! OCI images: pulled, verified and made into one read-only EROFS each.
+
+pub mod digest;
+pub mod erofs;
+pub mod error;
+pub mod layer;
+pub mod limits;
+#[cfg(feature = "make")]
+pub mod make;
+pub mod progress;
+#[cfg(test)]
+mod test_support;
+pub mod tree;

@@ -1,0 +1,2 @@
+//! A registry for tests.
+fn main() {}
