@@ -1,0 +1,88 @@
+# The bus, as a person with busctl and a program with another library meet it.
+# lab:
+
+. /opt/lab/suites/pods.sh
+
+setup() {
+	import_base
+	expect_ok xenpodctl run --rm base true
+	remember_world
+}
+
+test_busctl_makes_and_removes_a_pod() {
+	local said job pod
+	said=$(busctl call org.xenpod1 /org/xenpod1 org.xenpod1.Manager CreatePod 'sa{sv}' "$(pod bus base sleep 100000)" 1 start b true)
+	job=$(echo "$said" | awk '{ print $2 }' | tr -d '"')
+	pod=$(echo "$said" | awk '{ print $3 }' | tr -d '"')
+	busctl call org.xenpod1 "$job" org.xenpod1.Job Wait 'a{sv}' 0 | grep -q 'sss "done" "" ""'
+	expect_output '"running"' busctl get-property org.xenpod1 "$pod" org.xenpod1.Pod State
+	expect_output "$pod" busctl tree org.xenpod1
+	said=$(busctl call org.xenpod1 "$pod" org.xenpod1.Pod Remove 'a{sv}' 1 force b true | awk '{ print $2 }' | tr -d '"')
+	busctl call org.xenpod1 "$said" org.xenpod1.Job Wait 'a{sv}' 0 | grep -q '"done"'
+	no_leftovers
+}
+
+test_the_introspection_is_the_documented_one() {
+	local interface
+	for interface in Manager; do
+		expect_output "org.xenpod1.$interface" gdbus introspect --system -d org.xenpod1 -o /org/xenpod1
+		expect_ok test -s "/usr/share/dbus-1/interfaces/org.xenpod1.$interface.xml"
+	done
+}
+
+test_signals_tell_a_pods_life() {
+	busctl monitor --json=short --match "type='signal',sender='org.xenpod1'" >/run/signals 2>/dev/null &
+	local monitor=$!
+	sleep 1
+	expect_ok xenpodctl run --rm --name told base true
+	sleep 1
+	kill $monitor
+	local member
+	for member in PodNew JobNew JobRemoved PropertiesChanged PodRemoved; do
+		grep -q "\"member\":\"$member\"" /run/signals || fail "no $member"
+	done
+	grep PropertiesChanged /run/signals | grep -q '"running"' || fail 'State never changed to running'
+	rm /run/signals
+}
+
+test_python_speaks_to_it() {
+	python3 - <<-'P'
+		import dbus
+		bus = dbus.SystemBus()
+		m = dbus.Interface(bus.get_object("org.xenpod1", "/org/xenpod1"), "org.xenpod1.Manager")
+		assert len(m.ListPods({})) == 0
+		try:
+		    m.GetPod("nothing")
+		except dbus.DBusException as e:
+		    assert e.get_dbus_name() == "org.xenpod1.Error.NoSuchPod", e.get_dbus_name()
+		    assert "nothing" in e.get_dbus_message()
+		else:
+		    raise SystemExit("GetPod of nothing succeeded")
+		objects = dbus.Interface(bus.get_object("org.xenpod1", "/org/xenpod1"), "org.freedesktop.DBus.ObjectManager").GetManagedObjects()
+		assert any("org.xenpod1.Image" in i for i in objects.values()), list(objects)
+	P
+}
+
+test_a_user_sees_only_what_is_his() {
+	running mine
+	useradd -M stranger 2>/dev/null || true
+	expect_equal '' "$(runuser -u stranger -- xenpodctl ps -aq)"
+	expect_status 125 runuser -u stranger -- xenpodctl inspect mine
+	expect_fail_with '' runuser -u stranger -- xenpodctl rm -f mine
+	expect_fail_with '' runuser -u stranger -- busctl get-property org.xenpod1 "$(busctl tree --list org.xenpod1 | grep '/pod/' | head -n 1)" org.xenpod1.Pod Name
+	userdel stranger
+	expect_equal running "$(state mine)"
+	gone mine
+}
+
+test_the_unit_is_notified_watched_and_logs_with_fields() {
+	expect_equal notify "$(systemctl show -p Type --value xenpodd)"
+	[ "$(systemctl show -p WatchdogUSec --value xenpodd)" != 0 ]
+	[ -n "$(systemctl show -p StatusText --value xenpodd)" ]
+	expect_equal 0 "$(systemctl show -p NRestarts --value xenpodd)"
+	running logged
+	local id
+	id=$(field logged .id)
+	gone logged
+	within 5 sh -c "journalctl -u xenpodd POD_ID=$id -o cat | grep -q ."
+}

@@ -1,0 +1,53 @@
+# What suites about pods share. Needs lib.sh.
+fixtures=/opt/lab/fixtures
+
+# import_base: the image `base` (busybox), from an archive. Once for a suite, in its setup.
+import_base() {
+	expect_ok xenpodctl import "oci-archive:$fixtures/base.oci" base
+}
+
+# state POD: its state.
+state() {
+	xenpodctl --json inspect "$1" | jq -r '.[0].state'
+}
+
+# field POD FILTER: one thing of what inspect says of a pod.
+field() {
+	xenpodctl --json inspect "$1" | jq -r ".[0]$2"
+}
+
+# is_state POD STATE
+is_state() {
+	[ "$(state "$1")" = "$2" ]
+}
+
+# pod_ip POD: its IPv4 address.
+pod_ip() {
+	field "$1" '.addresses[]' | grep -m1 -E '^[0-9.]+' | cut -d/ -f1
+}
+
+# pod NAME IMAGE [COMMAND...]: a manifest of one container, as JSON.
+pod() {
+	local name=$1 image=$2
+	shift 2
+	jq -n --arg name "$name" --arg image "$image" '{apiVersion: "v1", kind: "Pod",
+		metadata: {name: $name, annotations: {"xenpod.org/memory": "48Mi"}},
+		spec: {restartPolicy: "Never", terminationGracePeriodSeconds: 1,
+			containers: [{name: "main", image: $image, command: $ARGS.positional}]}}' --args "$@"
+}
+
+# running NAME [COMMAND...]: a pod that sleeps, or does what is said, is created and runs.
+running() {
+	local name=$1
+	shift
+	[ $# -gt 0 ] || set -- sleep 100000
+	pod "$name" base "$@" >"/run/$name.json"
+	expect_ok xenpodctl create -f "/run/$name.json"
+	expect_ok xenpodctl start "$name"
+	rm "/run/$name.json"
+}
+
+# gone POD...: they are removed.
+gone() {
+	expect_ok xenpodctl rm -f "$@"
+}
