@@ -16,6 +16,8 @@ pub mod blocking;
 #[cfg(feature = "toolstack")]
 pub mod client;
 mod error;
+#[cfg(feature = "fake")]
+pub mod fake;
 pub mod guest;
 pub mod op;
 pub mod path;
