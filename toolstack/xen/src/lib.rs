@@ -4,19 +4,23 @@
 //! calls of `guest-init`) with `unsafe` code. Both ends use it: the daemon in dom0 with the feature `toolstack`, and
 //! `guest-init` in the domain without, where it is nothing but pure code and the `/dev/xen` devices.
 //!
-//! - [`hypervisor`]: what may be asked of Xen, as a trait.
-//! - [`kernel`]: the kernel and boot image of a domain.
+//! - [`hypervisor`]: what may be asked of Xen, as a trait; `libxc` (feature `toolstack`) does it.
+//! - [`kernel`], [`pvh`], [`acpi`]: what goes into a domain's memory before it runs.
 //! - [`evtchn`], [`grants`], [`vchan`]: signals, shared pages, and the stream made of both.
 //! - [`xenstore`]: the store's wire format, its clients, and a domain's tree in it.
 
 // Speaking to Xen is what this crate is for; each block says why it is sound.
 #![allow(unsafe_code)]
 
+pub mod acpi;
 pub mod evtchn;
 pub mod grants;
 pub mod hypervisor;
 pub mod ids;
 mod ioctl;
 pub mod kernel;
+#[cfg(feature = "toolstack")]
+pub mod libxc;
+pub mod pvh;
 pub mod vchan;
 pub mod xenstore;

@@ -155,4 +155,4 @@ fn find_entry(mut notes: &[u8]) -> Option<u32> {
 
 #[cfg(test)]
 #[path = "elf_tests.rs"]
-mod tests;
+pub(crate) mod tests;

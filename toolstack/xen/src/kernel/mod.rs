@@ -12,6 +12,9 @@ mod elf;
 
 pub use elf::{Segment, XEN_ELFNOTE_PHYS32_ENTRY};
 
+#[cfg(test)]
+pub(crate) use elf::tests::elf_for_tests;
+
 /// The largest kernel or boot image that is accepted. A larger one is a mistake.
 pub const MAX_IMAGE_SIZE: u64 = 256 << 20;
 
