@@ -14,7 +14,7 @@ const FADT_SIZE: usize = 268;
 const LOCAL_APIC: u32 = 0xfee0_0000;
 
 /// CPUs that the page has room for; more than Xen allows a domain (128).
-pub const MAX_CPUS: u32 = 400;
+pub const MAX_CPUS: u32 = 240;
 
 /// The two pages, to be put at [`ACPI_TABLES`] and [`ACPI_RSDP`](crate::pvh::ACPI_RSDP).
 #[derive(Clone, Debug, PartialEq, Eq)]
