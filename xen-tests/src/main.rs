@@ -1,11 +1,12 @@
 //! The lab: real Xen in QEMU, with the tests, benchmarks and the demo that run on it.
 //!
 //! commands: what a person asks for. lab: the saved machines. machine: QEMU; channel, wire: its agent in dom0.
-//! dom0: the disk; package: our .deb; cache: everything that was made before.
+//! suite, checks: the tests, on Xen and off it. dom0: the disk; package: our .deb; cache: everything that was made before.
 
 mod cache;
 mod carrier;
 mod channel;
+mod checks;
 mod commands;
 mod dom0;
 mod error;
@@ -15,6 +16,8 @@ mod machine;
 mod package;
 mod qmp;
 mod serial;
+mod suite;
+mod tally;
 mod terminal;
 mod wire;
 
@@ -26,12 +29,14 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "lab", version)]
 enum Command {
+    Test(commands::test::Test),
     Run(commands::run::Run),
     Shell(commands::shell::Shell),
 }
 
 fn main() -> ExitCode {
     let result = match Command::parse() {
+        Command::Test(arguments) => commands::test::run(arguments),
         Command::Run(arguments) => commands::run::run(arguments),
         Command::Shell(arguments) => commands::shell::run(arguments),
     };

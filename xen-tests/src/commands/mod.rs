@@ -2,6 +2,7 @@
 
 pub mod run;
 pub mod shell;
+pub mod test;
 
 use crate::error::{LabError, Result};
 use crate::machine::{Config, DOM0_MIB, Xenstored};

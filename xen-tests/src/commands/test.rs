@@ -1,0 +1,42 @@
+//! `lab test`: everything that can be tested, and one count.
+
+use std::process::ExitCode;
+
+use crate::cache::Cache;
+use crate::error::{LabError, Result};
+use crate::tally::Tally;
+use crate::{checks, suite};
+
+/// Runs lints, unit tests and the suites on real Xen
+#[derive(Debug, clap::Args)]
+pub struct Test {
+    /// Only tests whose name contains this: lint::fmt, lint::clippy, unit::NAME, SUITE::NAME
+    filter: Option<String>,
+}
+
+/// Ends with the count alone on a line; the status is 0 when nothing failed.
+pub fn run(arguments: Test) -> Result<ExitCode> {
+    let filter = arguments.filter.as_deref();
+    let mut tally = Tally::default();
+    checks::lints(filter, &mut tally)?;
+    match filter {
+        None => checks::units(None, &mut tally)?,
+        Some(filter) => {
+            if let Some(name) = filter.strip_prefix("unit::") {
+                checks::units(Some(name), &mut tally)?;
+            }
+        }
+    }
+    let suites = suite::all(filter)?;
+    if !suites.is_empty() {
+        let cache = Cache::open()?;
+        for suite in suites {
+            suite.run(&cache, &mut tally);
+        }
+    }
+    if tally.total() == 0 {
+        return Err(LabError::Usage(format!("no test is named like {}", filter.unwrap_or("that"))));
+    }
+    println!("{}", tally.close());
+    Ok(ExitCode::from(u8::from(tally.failures() > 0)))
+}
