@@ -6,6 +6,7 @@
 //! network   the Network trait and its types           host     the real one: ensure, attach, detach, reconcile
 //! link      bridge, ports, addresses (rtnetlink)      monitor  waits for interfaces to appear
 //! nft       rules and pins (nf_tables netlink)        sysctl   forwarding
+//! dns       what pods resolve with; the forwarder     fake     the network in memory (feature `fake`)
 //! ```
 //!
 //! Nothing here starts a process, and nothing is touched that does not bear our mark: the bridge's alias, the ports'
@@ -15,6 +16,7 @@
 
 pub mod addr;
 pub mod config;
+pub mod dns;
 pub mod error;
 #[cfg(any(test, feature = "fake"))]
 pub mod fake;

@@ -37,6 +37,17 @@ impl Wire {
         assert_eq!(sent, frame.len());
     }
 
+    /// Whether a frame that holds `text` arrives within the socket's time-out of 200 ms.
+    fn hears(&self, text: &[u8]) -> bool {
+        let mut buf = [0; 2048];
+        while let Ok(len) = recv(self.socket.as_raw_fd(), &mut buf, MsgFlags::empty()) {
+            if buf[..len].windows(text.len()).any(|window| window == text) {
+                return true;
+            }
+        }
+        false
+    }
+
     /// Whether a frame that holds `text` arrives before one that holds `end`, which must arrive.
     fn sees(&self, text: &[u8], end: &[u8]) -> bool {
         let until = Instant::now() + Duration::from_secs(5);
@@ -65,7 +76,18 @@ pub struct Pair<'a> {
 
 impl<'a> Pair<'a> {
     pub fn new(a: &'a Pod, b: &'a Pod) -> Self {
-        Self { a, b, from: Wire::of(a), to: Wire::of(b), count: 0 }
+        let pair = Self { a, b, from: Wire::of(a), to: Wire::of(b), count: 0 };
+        // The kernel starts a new link's queue from a work item, shortly after its carrier: send until one gets through.
+        let ends = Ends::of(a, b);
+        let hello = ether(ends.mac_b, ends.mac_a, 0x0800, &udp4(ends.a4, ends.b4, 7, b"<hello>"));
+        let until = Instant::now() + Duration::from_secs(5);
+        while Instant::now() < until {
+            pair.from.send(&hello);
+            if pair.to.hears(b"<hello>") {
+                return pair;
+            }
+        }
+        panic!("{} cannot reach {}", a.port.ifname, b.port.ifname);
     }
 
     /// Whether B sees the frame `make` builds around a mark. A good frame sent after it ends the wait, so a drop is

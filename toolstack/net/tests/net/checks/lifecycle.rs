@@ -116,8 +116,8 @@ pub async fn reconcile_converges() {
 
     let expected = [kept.port.clone(), down.port.clone(), missing.clone()];
     let done = net.host.reconcile(&expected).await.unwrap();
-    assert_eq!(done.ports_detached, [dropped.port.ifname.clone()]);
-    assert_eq!(done.ports_attached, [down.port.ifname.clone()]);
+    assert_eq!(done.ports_detached, std::slice::from_ref(&dropped.port.ifname));
+    assert_eq!(done.ports_attached, std::slice::from_ref(&down.port.ifname));
     assert_eq!(done.missing, [missing]);
     assert_eq!((done.pins_added, done.pins_removed), (5, 5), "the missing one's in, the dropped one's out");
     assert!(!done.bridge_made && !done.tables_made);
