@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::io::Write;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
@@ -28,25 +29,27 @@ impl Inputs {
         self
     }
 
-    /// Adds all files below a folder, or one file: paths, modes and contents.
-    pub fn add_tree(&mut self, path: &Path) -> Result<&mut Inputs> {
-        use std::os::unix::fs::PermissionsExt;
-        let metadata = fs::symlink_metadata(path).map_err(LabError::file("cannot read", path))?;
-        let name = path.to_string_lossy().into_owned();
+    /// Adds a file, or all files below a folder: paths from `base` on, modes and contents. Where the checkout lies does not
+    /// matter.
+    pub fn add_tree(&mut self, base: &Path, name: &str) -> Result<&mut Inputs> {
+        let path = base.join(name);
+        let metadata = fs::symlink_metadata(&path).map_err(LabError::file("cannot read", &path))?;
         if metadata.is_dir() {
-            let mut children: Vec<PathBuf> = fs::read_dir(path)
-                .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
-                .map_err(LabError::file("cannot list", path))?;
+            let mut children: Vec<String> = fs::read_dir(&path)
+                .and_then(|entries| {
+                    entries.map(|entry| entry.map(|entry| entry.file_name().to_string_lossy().into_owned())).collect()
+                })
+                .map_err(LabError::file("cannot list", &path))?;
             children.sort();
             for child in children {
-                self.add_tree(&child)?;
+                self.add_tree(base, &format!("{name}/{child}"))?;
             }
         } else if metadata.is_symlink() {
-            let target = fs::read_link(path).map_err(LabError::file("cannot read", path))?;
-            self.add(&name, target.to_string_lossy().as_bytes());
+            let target = fs::read_link(&path).map_err(LabError::file("cannot read", &path))?;
+            self.add(name, target.to_string_lossy().as_bytes());
         } else {
-            let content = fs::read(path).map_err(LabError::file("cannot read", path))?;
-            self.add(&name, [metadata.permissions().mode() as u8 & 0o111]).add("content", content);
+            let content = fs::read(&path).map_err(LabError::file("cannot read", &path))?;
+            self.add(name, [metadata.permissions().mode() as u8 & 0o111]).add("content", content);
         }
         Ok(self)
     }

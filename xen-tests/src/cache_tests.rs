@@ -51,7 +51,7 @@ fn only_the_newest_entries_are_kept() {
 fn a_hash_tells_names_modes_and_contents_apart() {
     let folder = std::env::temp_dir().join(format!("xen-lab-hash-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
-    let hash = |folder: &Path| Inputs::default().add_tree(folder).unwrap().hash();
+    let hash = |folder: &Path| Inputs::default().add_tree(folder, ".").unwrap().hash();
     fs::write(folder.join("a"), "1").unwrap();
     let first = hash(&folder);
     assert_eq!(hash(&folder), first);

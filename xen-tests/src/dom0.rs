@@ -37,7 +37,7 @@ pub fn disk(cache: &Cache) -> Result<Entry> {
     inputs.add("recipe", "2").add("root", &root.id).add("size", DISK_SIZE);
     // The agent by its sources, so that builds in different target folders share a disk.
     for source in ["dom0/overlay", "dom0/masked", "src/agent", "src/wire.rs"] {
-        inputs.add_tree(&here.join(source))?;
+        inputs.add_tree(&here, source)?;
     }
     cache.entry("disk", &inputs.hash(), |draft| {
         say("making dom0's disk");
@@ -88,7 +88,7 @@ fn root(cache: &Cache) -> Result<Entry> {
     let initramfs = here.join("overlay/etc/initramfs-tools");
     let mut inputs = Inputs::default();
     inputs.add("recipe", "1").add("suite", SUITE).add("packages", packages.join(" "));
-    inputs.add("excluded", EXCLUDED.join(" ")).add_tree(&initramfs)?;
+    inputs.add("excluded", EXCLUDED.join(" ")).add_tree(&here, "overlay/etc/initramfs-tools")?;
     cache.entry("root", &inputs.hash(), |draft| {
         say("installing dom0's Debian (a minute or two)");
         let mut command = Command::new("mmdebstrap");

@@ -7,7 +7,7 @@ use rustix::process::geteuid;
 
 use crate::error::{LabError, Result};
 
-/// `PACKAGE PROGRAM` lines.
+/// `PACKAGE PROGRAM-OR-FILE` lines.
 const PACKAGES: &str = include_str!("../host-packages");
 
 /// Says what the lab is doing, on the error stream: the output belongs to the command.
@@ -85,12 +85,12 @@ fn missing(list: &str, present: impl Fn(&str) -> bool) -> Vec<String> {
     list.lines()
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| line.split_once(' '))
-        .filter(|(_, program)| !present(program))
+        .filter(|(_, shown_by)| !present(shown_by))
         .map(|(package, _)| package.to_owned())
         .collect()
 }
 
-/// Whether a program is in the path, or where only root's path looks.
+/// Whether a program is in the path, or where only root's path looks; or whether a file is there.
 pub fn in_path(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)

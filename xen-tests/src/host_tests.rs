@@ -2,13 +2,13 @@ use super::*;
 
 #[test]
 fn only_the_packages_of_absent_programs_are_missing() {
-    let list = "# a comment of words\nqemu-utils qemu-img\ntar tar\n";
+    let list = "# a comment of words\n\nqemu-utils qemu-img\ntar tar\n";
     assert_eq!(missing(list, |program| program == "tar"), ["qemu-utils"]);
 }
 
 #[test]
 fn the_list_of_packages_names_a_program_for_each() {
-    for line in PACKAGES.lines().filter(|line| !line.starts_with('#')) {
+    for line in PACKAGES.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {
         assert_eq!(line.split(' ').count(), 2, "{line}");
     }
 }

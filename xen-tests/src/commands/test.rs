@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use crate::cache::Cache;
 use crate::error::{LabError, Result};
+use crate::host::require_packages;
 use crate::tally::Tally;
 use crate::{checks, suite};
 
@@ -17,6 +18,7 @@ pub struct Test {
 /// Ends with the count alone on a line; the status is 0 when nothing failed.
 pub fn run(arguments: Test) -> Result<ExitCode> {
     let filter = arguments.filter.as_deref();
+    require_packages()?;
     let mut tally = Tally::default();
     checks::lints(filter, &mut tally)?;
     match filter {
