@@ -1,0 +1,120 @@
+# Images: from each source, each rule of layers as a container sees it, and hostile ones refused.
+# lab:
+
+. /opt/lab/suites/pods.sh
+
+setup() {
+	import_base
+	expect_ok xenpodctl run --rm base true
+	remember_world
+}
+
+# image NAME SPEC: makes and imports an image on top of base.
+image() {
+	printf '%s' "$2" | jq '. + {base: "/opt/lab/fixtures/layout"}' >/run/spec.json
+	rm -rf /run/image.oci
+	python3 /opt/lab/suites/make_image.py /run/image.oci /run/spec.json
+	xenpodctl import oci-archive:/run/image.oci "$1"
+}
+
+# no_image NAME: there is none of that name, and no file of one that failed.
+no_image() {
+	expect_status 125 xenpodctl inspect "$1"
+	expect_equal '' "$(find /var/lib/xenpod/images -newer /run/spec.json -type f -size +0 \( -name '*.tmp*' -o -path '*ingest*' -o -path '*spool*' \))"
+	no_leftovers
+}
+
+# hostile TEXT SPEC: refused, saying TEXT, and nothing of it stays.
+hostile() {
+	local said status=0
+	said=$(XENPODCTL_ERROR_NAMES=1 image hostile "$2" 2>&1) || status=$?
+	expect_equal 125 $status "$said"
+	[[ $said == *"$1"* ]] || fail "it did not say '$1' but: $said"
+	[[ $said == *org.xenpod1.Error.ImageInvalid* ]] || fail "not ImageInvalid: $said"
+	no_image hostile
+}
+
+test_every_source_gives_the_same_image() {
+	local f=/opt/lab/fixtures
+	xenpodctl import "docker-archive:$f/web.docker" w1
+	xenpodctl import "oci-archive:$f/web.oci" w2
+	skopeo copy -q "oci-archive:$f/web.oci" oci:/run/weblayout:latest
+	xenpodctl import oci:/run/weblayout w3
+	local name
+	for name in w1 w2 w3; do
+		expect_output 'domain of its own' xenpodctl run --rm --entrypoint cat "$name" /www/index.html
+	done
+	expect_ok xenpodctl rmi w1 w2 w3
+	rm -r /run/weblayout
+	no_leftovers
+}
+
+test_a_registry_is_pulled_from_and_its_faults_are_told() {
+	/opt/lab/fixtures/xenpod-test-registry --listen 127.0.0.1:5000 --layout example=/opt/lab/fixtures/layout >/run/registry.log 2>&1 &
+	local registry=$!
+	within 5 curl -fs http://127.0.0.1:5000/v2/
+	expect_output sha256: xenpodctl pull 127.0.0.1:5000/example:web
+	expect_output 'domain of its own' xenpodctl run --rm --entrypoint cat 127.0.0.1:5000/example:web /www/index.html
+	expect_fail_with 'no-such-tag' xenpodctl pull 127.0.0.1:5000/example:no-such-tag
+	expect_fail_with 'nothing/here' xenpodctl pull 127.0.0.1:5000/nothing/here:1
+	kill $registry
+	expect_ok xenpodctl rmi 127.0.0.1:5000/example:web
+	expect_fail_with '127.0.0.1:5000' xenpodctl pull 127.0.0.1:5000/example:web
+	no_leftovers
+}
+
+test_whiteouts_and_opaque_folders() {
+	image layered '{"layers": [
+		[{"name": "d", "type": "dir"}, {"name": "d/a", "data": "1"}, {"name": "d/b", "data": "1"}, {"name": "o", "type": "dir"}, {"name": "o/x", "data": "1"}, {"name": "f", "data": "1"}],
+		[{"name": "d/.wh.a"}, {"name": "o/new", "data": "2"}, {"name": "o/.wh..wh..opq"}, {"name": "f", "type": "dir"}, {"name": "f/in", "data": "2"}]]}'
+	expect_equal 'd:b o:new f:in' "$(xenpodctl run --rm layered -- sh -c 'echo d:$(ls d) o:$(ls o) f:$(ls f)')"
+	expect_ok xenpodctl rmi layered
+	no_leftovers
+}
+
+test_modes_owners_links_and_devices() {
+	image special '{"layers": [[
+		{"name": "suid", "data": "x", "mode": "4755"}, {"name": "own", "data": "x", "uid": 1234567, "gid": 7, "mode": "0640"},
+		{"name": "hard", "type": "link", "target": "suid"}, {"name": "soft", "type": "symlink", "target": "own"},
+		{"name": "null", "type": "char", "major": 1, "minor": 3, "mode": "666"}, {"name": "pipe", "type": "fifo"}]]}'
+	expect_equal '-rwsr-xr-x 2 root root' "$(xenpodctl run --rm special -- ls -l /hard | awk '{ print $1, $2, $3, $4 }')"
+	expect_equal '-rw-r----- 1234567 7' "$(xenpodctl run --rm special -- ls -ln /own | awk '{ print $1, $3, $4 }')"
+	expect_equal own "$(xenpodctl run --rm special -- readlink /soft)"
+	expect_equal 'crw-rw-rw- 1, 3' "$(xenpodctl run --rm special -- ls -l /null | awk '{ print $1, $5, $6 }')"
+	expect_ok xenpodctl run --rm special test -p /pipe
+	expect_ok xenpodctl rmi special
+}
+
+test_a_digest_that_lies() {
+	hostile 'sha256:' '{"fault": "digest", "layers": [[{"name": "x", "data": "x"}]]}'
+	hostile 'sha256:' '{"fault": "diff_id", "layers": [[{"name": "x", "data": "x"}]]}'
+}
+
+test_a_truncated_layer() {
+	hostile 'bytes' '{"fault": "truncated", "layers": [[{"name": "x", "data": "some text", "times": 9999}]]}'
+}
+
+test_layers_that_reach_outside() {
+	hostile '../escape' '{"layers": [[{"name": "../escape", "data": "x"}]]}'
+	hostile '/etc/absolute' '{"layers": [[{"name": "/etc/absolute", "data": "x"}]]}'
+	hostile '../../etc/passwd' '{"layers": [[{"name": "link", "type": "link", "target": "../../etc/passwd"}]]}'
+	hostile 'out/file' '{"layers": [[{"name": "out", "type": "symlink", "target": "/../../tmp"}, {"name": "out/file", "data": "x"}]]}'
+}
+
+test_what_is_not_an_image() {
+	head -c 10000 /dev/urandom >/run/image.oci
+	touch /run/spec.json
+	expect_status 125 xenpodctl import oci-archive:/run/image.oci hostile
+	no_image hostile
+	expect_status 125 xenpodctl import oci-archive:/no/such/file hostile
+	expect_fail_with 'oci-archive:FILE' xenpodctl import tar:/run/image.oci hostile
+	expect_fail_with 'is a folder' xenpodctl import oci-archive:/run hostile
+}
+
+test_an_image_in_use_is_not_removed() {
+	running user
+	expect_fail_with user xenpodctl rmi base
+	expect_ok xenpodctl exec user true
+	gone user
+	no_leftovers
+}
