@@ -21,11 +21,14 @@ pub async fn spoofed_macs_are_dropped() {
     assert!(!pair.arrives(|e, m| ether(e.mac_b, gateway, 0x0800, &udp4(e.a4, e.b4, 7, m))), "the gateway's");
 
     // The bridge takes frames to the link-local groups in before any rule of ours, and would learn their source.
-    let lldp = ether(MacAddr([1, 0x80, 0xc2, 0, 0, 0x0e]), victim, 0x88cc, b"hello");
-    Wire::of(&a).send(&lldp);
+    let wire = Wire::of(&a);
+    for source in [victim, FORGED_MAC] {
+        wire.send(&ether(MacAddr([1, 0x80, 0xc2, 0, 0, 0x0e]), source, 0x88cc, b"hello"));
+    }
     assert!(pair.arrives(|e, m| ether(e.mac_b, e.mac_a, 0x0800, &udp4(e.a4, e.b4, 7, m))), "after it");
     let fdb = output("bridge", "fdb show").unwrap();
     let of_victim: Vec<_> = fdb.lines().filter(|line| line.starts_with(&victim.to_string())).collect();
+    assert!(!fdb.contains(&FORGED_MAC.to_string()), "{fdb}");
     assert!(!of_victim.is_empty(), "{fdb}");
     assert!(of_victim.iter().all(|line| line.contains(c.port.ifname.as_str())), "{fdb}");
     let (from, to) = (b.ns.udp(b.port.lease.v4, 1000), c.ns.udp(c.port.lease.v4, 2000));
