@@ -10,8 +10,10 @@
 pub mod tar;
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Seek, Write};
+use std::os::unix::fs::FileExt;
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::digest::{Digest, Hasher};
 use crate::error::ErrorKind;
@@ -46,13 +48,13 @@ const ZSTD_WINDOW_MAX: u64 = 128 << 20;
 
 /// Reads a blob to its end, checks size and digest, decompresses it by its magic number and checks the diff id.
 ///
-/// `already` is subtracted from the image's budget of uncompressed bytes (the layers spooled before). The compression is
+/// `used` counts the uncompressed bytes of all the image's layers, which may be spooled side by side. The compression is
 /// found by magic, as every other runtime does; the media type has been vetted before.
 pub fn spool(
     blob: impl Read,
     expected: &Expected,
     dir: &Path,
-    already: u64,
+    used: &AtomicU64,
     limits: &Limits,
     cancel: &Cancel,
     progress: &mut dyn FnMut(u64),
@@ -68,7 +70,7 @@ pub fn spool(
         len: 0,
         hasher: expected.diff_id.hasher(),
         limits,
-        room: limits.max_image_bytes.saturating_sub(already),
+        used,
         name: &name,
         cancel,
         progress,
@@ -89,13 +91,50 @@ pub fn spool(
     Ok(Spool { file, len, name })
 }
 
+/// An archive as a plain, seekable file: itself if it is that already, or unpacked into an unlinked file in `dir`.
+pub(crate) fn inflate(mut file: File, dir: &Path, limits: &Limits, cancel: &Cancel) -> Result<File, ErrorKind> {
+    const NAME: &str = "the archive";
+    let failed = |cause| ErrorKind::Source { source_name: NAME.to_owned(), cause };
+    let is_file = file.metadata().map_err(failed)?.is_file();
+    if is_file {
+        let mut head = [0; 4];
+        let n = file.read_at(&mut head, 0).map_err(failed)?;
+        if !head.starts_with(&GZIP) && !is_zstd(&head[..n]) {
+            return Ok(file);
+        }
+        file.seek(io::SeekFrom::Start(0)).map_err(failed)?;
+    }
+    let spool = tempfile::tempfile_in(dir).map_err(|e| ErrorKind::store("create a spool file in", dir, e))?;
+    let mut sink = Sink {
+        file: &spool,
+        dir,
+        len: 0,
+        hasher: Hasher::sha256(),
+        limits: &Limits { max_layer_bytes: limits.max_image_bytes, ..limits.clone() },
+        used: &AtomicU64::new(0),
+        name: NAME,
+        cancel,
+        progress: &mut |_| {},
+    };
+    unpack(&mut BufReader::with_capacity(128 << 10, file), &mut sink).map_err(|kind| match kind {
+        ErrorKind::BadLayer { reason, .. } => ErrorKind::Corrupt { object: NAME.to_owned(), reason },
+        ErrorKind::TooLarge { limit, .. } => {
+            ErrorKind::TooLarge { object: NAME.to_owned(), what: "its uncompressed size", limit }
+        }
+        other => other,
+    })?;
+    Ok(spool)
+}
+
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
 fn unpack<R: Read>(input: &mut BufReader<R>, sink: &mut Sink<'_>) -> Result<(), ErrorKind> {
     let bad = |name: &str, what: &str, e: io::Error| ErrorKind::BadLayer {
         layer: name.to_owned(),
         reason: format!("{what}: {e}"),
     };
     let head = input.fill_buf().map_err(|e| bad(sink.name, "cannot be read", e))?;
-    if head.starts_with(&[0x1f, 0x8b]) {
+    if head.starts_with(&GZIP) {
         let mut gz = flate2::bufread::MultiGzDecoder::new(input);
         return sink.copy(&mut gz, "gzip data is damaged");
     }
@@ -191,7 +230,7 @@ struct Sink<'a> {
     len: u64,
     hasher: Hasher,
     limits: &'a Limits,
-    room: u64,
+    used: &'a AtomicU64,
     name: &'a str,
     cancel: &'a Cancel,
     progress: &'a mut dyn FnMut(u64),
@@ -211,16 +250,17 @@ impl Sink<'_> {
                 }
             };
             self.len += n as u64;
-            self.bound(self.len, self.limits.max_layer_bytes, self.limits.max_layer_bytes, "its uncompressed size")?;
-            self.bound(self.len, self.room, self.limits.max_image_bytes, "the uncompressed size of all layers")?;
+            self.bound(self.len, self.limits.max_layer_bytes, "its uncompressed size")?;
+            let used = self.used.fetch_add(n as u64, Ordering::Relaxed) + n as u64;
+            self.bound(used, self.limits.max_image_bytes, "the uncompressed size of all layers")?;
             self.hasher.update(&buf[..n]);
             self.file.write_all(&buf[..n]).map_err(|e| ErrorKind::store("write a spool file in", self.dir, e))?;
             (self.progress)(self.len);
         }
     }
 
-    fn bound(&self, value: u64, room: u64, limit: u64, what: &'static str) -> Result<(), ErrorKind> {
-        if value <= room {
+    fn bound(&self, value: u64, limit: u64, what: &'static str) -> Result<(), ErrorKind> {
+        if value <= limit {
             return Ok(());
         }
         Err(ErrorKind::TooLarge { object: format!("layer {}", self.name), what, limit })

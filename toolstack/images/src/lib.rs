@@ -1,5 +1,6 @@
 //! OCI images: pulled, verified and made into one read-only EROFS each.
 
+pub mod config;
 pub mod digest;
 pub mod erofs;
 pub mod error;
@@ -7,7 +8,11 @@ pub mod layer;
 pub mod limits;
 #[cfg(feature = "make")]
 pub mod make;
+pub mod manifest;
+pub mod platform;
 pub mod progress;
+pub mod reference;
+pub mod source;
 #[cfg(test)]
 mod test_support;
 pub mod tree;
