@@ -32,12 +32,14 @@ enum Command {
     Test(commands::test::Test),
     Run(commands::run::Run),
     Shell(commands::shell::Shell),
+    Package(commands::package::Package),
 }
 
 fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Test(arguments) => commands::test::run(arguments),
         Command::Run(arguments) => commands::run::run(arguments),
+        Command::Package(arguments) => commands::package::run(arguments),
         Command::Shell(arguments) => commands::shell::run(arguments),
     };
     result.unwrap_or_else(|error| {

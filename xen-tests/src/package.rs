@@ -9,7 +9,18 @@ use crate::error::{LabError, Result};
 use crate::host::{checkout, in_path, run, run_visibly, say};
 
 /// All that goes into the package, below the checkout.
-const SOURCES: [&str; 7] = ["Cargo.toml", "Cargo.lock", "LICENSE", "toolstack", "guest-init", "pvh-boot", "systemd"];
+const SOURCES: [&str; 10] = [
+    "Cargo.toml",
+    "Cargo.lock",
+    "LICENSE",
+    "toolstack",
+    "guest-init",
+    "pvh-boot/build",
+    "pvh-boot/pack",
+    "pvh-boot/config",
+    "pvh-boot/patches",
+    "systemd",
+];
 
 /// The one that the package's metadata is written for.
 const CARGO_DEB: &str = "3.8.0";
@@ -33,25 +44,18 @@ pub fn package(cache: &Cache) -> Result<Entry> {
     cache.entry("package", &inputs.hash(), |draft| {
         say("building the package");
         // Where the package's metadata expects them, whatever the target folder is.
-        let boot = checkout.join("target/boot");
-        fs::create_dir_all(&boot).map_err(LabError::file("cannot make", &boot))?;
+        let boot = checkout.join("pvh-boot/out");
         run_visibly("building the kernel", Command::new(checkout.join("pvh-boot/build")).arg(&boot))?;
-        let init = guest_init(&checkout)?;
-        let image = boot.join("initramfs.cpio");
+        let (init, image) = (guest_init(&checkout)?, boot.join("boot.img"));
         run_visibly("packing the boot image", Command::new(checkout.join("pvh-boot/pack")).arg(init).arg(image))?;
         run_visibly(
             "building the daemon",
             cargo(&checkout).args(["build", "--release", "-p", "xenpodd", "-p", "xenpodctl"]),
         )?;
         let deb = draft.join("xenpod.deb");
-        run(
-            "cargo deb",
-            Command::new(cargo_deb(cache)?)
-                .current_dir(&checkout)
-                .args(["deb", "--no-build", "-p", "xenpodd", "--output"])
-                .arg(&deb),
-        )?;
-        Ok(())
+        let mut command = Command::new(cargo_deb(cache)?);
+        command.current_dir(&checkout).args(["deb", "--no-build", "-p", "xenpodd", "--output"]).arg(&deb);
+        run("cargo deb", &mut command).map(drop)
     })
 }
 
