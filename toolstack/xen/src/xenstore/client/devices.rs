@@ -1,75 +1,92 @@
 //! Device life that takes waiting: closing.
 
-use std::collections::HashMap;
 use std::time::Duration;
 
-use super::{Client, WatchEvent};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, timeout_at};
+
+use super::{Client, Watch};
 use crate::xenstore::error::{Error, Result};
 use crate::xenstore::guest::{self, State};
-use crate::xenstore::op::Op;
 use crate::xenstore::tree::{self, DeviceId};
 
 impl Client {
     /// Closes devices and removes them from the store, all at the same time. A device that is not there is no error.
     ///
     /// # Errors
-    /// [`Error::Timeout`], naming the first backend that did not close in time: what had closed is removed, the call may
-    /// be repeated for the rest.
+    /// [`Error::Timeout`], naming a backend that did not close in time: what had closed is removed, and the call may be
+    /// repeated for the rest.
     pub async fn close_devices(&self, devices: &[DeviceId], timeout: Duration) -> Result<()> {
-        // Set before the transaction, so that no change of a state is missed, and it need not be read again.
-        let mut watches = HashMap::new();
-        for device in devices {
-            watches.insert(*device, self.watch(&device.backend_state()).await?);
+        let deadline = Instant::now() + timeout;
+        let states: Vec<String> = devices.iter().map(DeviceId::backend_state).collect();
+        // Set before the transaction, so that no change of a state is missed.
+        let begun = states.iter().map(|path| Watch::begin(self.clone(), path)).collect::<Result<Vec<_>>>()?;
+        let mut waits = JoinSet::new();
+        for ((device, path), begun) in devices.iter().zip(&states).zip(begun) {
+            let (client, device, watch) = (self.clone(), *device, begun.finish(path).await?);
+            waits.spawn(async move { (device, await_closed(&client, &device, watch, deadline, timeout).await) });
         }
         self.run_transaction(async |transaction| {
-            let mut present = Vec::new();
-            for device in devices {
-                if backend_state(device, transaction.read(&device.backend_state()).await?)?.is_some() {
-                    present.push(*device);
-                }
-            }
-            transaction.apply(tree::close_devices(&present));
+            let found = transaction.read_all(&states).await?;
+            // To write to what is not there would make it again, and what is closed would never close again.
+            let open = found.iter().zip(&states).map(|(state, path)| !is_closed(path, state.as_deref()));
+            let open = devices.iter().zip(open).filter(|(_, open)| *open).map(|(device, _)| device);
+            transaction.apply(tree::close_devices(open));
             Ok(())
         })
         .await?;
-        let mut late = None;
-        let deadline = tokio::time::Instant::now() + timeout;
-        let mut closed: Vec<Op> = Vec::new();
-        for device in devices {
-            let Some(mut watch) = watches.remove(device) else { continue };
-            let path = device.backend_state();
-            let mut last = None;
-            let wait = async {
-                loop {
-                    let event: Option<WatchEvent> = watch.next().await;
-                    event.ok_or(Error::Disconnected)?;
-                    last = backend_state(device, self.read(&path).await?)?;
-                    if last.is_none_or(|state| state == State::Closed) {
-                        return Ok::<_, Error>(());
-                    }
-                }
-            };
-            match tokio::time::timeout_at(deadline, wait).await {
-                Ok(outcome) => {
-                    outcome?;
-                    closed.extend(tree::backend_removal(device));
-                }
-                Err(_) => {
-                    late.get_or_insert(Error::Timeout {
-                        path,
-                        found: last.map_or("not read", State::as_str).to_owned(),
-                        wanted: State::Closed.as_str().to_owned(),
-                        waited_ms: timeout.as_millis() as u64,
-                    });
-                }
+        let mut removal = Vec::new();
+        let mut failed = Ok(());
+        while let Some(done) = waits.join_next().await {
+            match done {
+                Ok((device, Ok(()))) => removal.extend(tree::backend_removal(&device)),
+                Ok((_, Err(error))) => failed = failed.and(Err(error)),
+                // Only a panic ends a task that nobody aborts.
+                Err(_) => failed = failed.and(Err(Error::Disconnected)),
             }
         }
-        self.apply(&closed).await?;
-        late.map_or(Ok(()), Err)
+        self.apply(&removal).await?;
+        failed
     }
 }
 
-/// A backend's state as dom0's kernel wrote it; `None` when the backend is gone.
-fn backend_state(device: &DeviceId, value: Option<Vec<u8>>) -> Result<Option<State>> {
-    value.map(|value| guest::state(&device.backend_state(), &value)).transpose()
+/// Waits until a backend is closed or gone.
+async fn await_closed(
+    client: &Client,
+    device: &DeviceId,
+    mut watch: Watch,
+    deadline: Instant,
+    timeout: Duration,
+) -> Result<()> {
+    let path = device.backend_state();
+    let mut last = None;
+    let wait = async {
+        loop {
+            watch.next().await.ok_or(Error::Disconnected)?;
+            // Lost in a reconnect: the watch will tell to look again.
+            let Ok(value) = client.read(&path).await else { continue };
+            last = value;
+            if is_closed(&path, last.as_deref()) {
+                return Ok(());
+            }
+        }
+    };
+    match timeout_at(deadline, wait).await {
+        Ok(outcome) => outcome,
+        Err(_) => Err(Error::Timeout {
+            path,
+            found: last.map_or_else(|| "not read".to_owned(), |value| value.escape_ascii().to_string()),
+            wanted: State::Closed.as_str().to_owned(),
+            waited_ms: timeout.as_millis() as u64,
+        }),
+    }
 }
+
+/// Whether a backend is closed, or not there. What is no state is not.
+fn is_closed(path: &str, value: Option<&[u8]>) -> bool {
+    matches!(value.map(|value| guest::state(path, value)), None | Some(Ok(State::Closed)))
+}
+
+#[cfg(all(test, feature = "fake"))]
+#[path = "devices_tests.rs"]
+mod tests;

@@ -107,13 +107,31 @@ impl Client {
         }
     }
 
+    /// The values of several nodes, asked for at once.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn read_all(&self, paths: &[String]) -> Result<Vec<Option<Vec<u8>>>> {
+        self.read_all_in(NO_TRANSACTION, paths).await
+    }
+
     async fn read_in(&self, transaction: u32, path: &str) -> Result<Option<Vec<u8>>> {
-        path::check(path)?;
-        match self.call(Kind::Read, transaction, path, &[path.as_bytes(), b"\0"]).await {
-            Ok(value) => Ok(Some(value)),
-            Err(error) if error.is_not_found() => Ok(None),
-            Err(error) => Err(error),
+        let submitted = self.submit_read(transaction, path)?;
+        optional(submitted.value(Kind::Read, path).await)
+    }
+
+    async fn read_all_in(&self, transaction: u32, paths: &[String]) -> Result<Vec<Option<Vec<u8>>>> {
+        let submitted = paths.iter().map(|path| self.submit_read(transaction, path)).collect::<Result<Vec<_>>>()?;
+        let mut values = Vec::with_capacity(paths.len());
+        for (path, submitted) in paths.iter().zip(submitted) {
+            values.push(optional(submitted.value(Kind::Read, path).await)?);
         }
+        Ok(values)
+    }
+
+    fn submit_read(&self, transaction: u32, path: &str) -> Result<connection::Submitted> {
+        path::check(path)?;
+        self.connection.submit_one(Kind::Read, transaction, &[path.as_bytes(), b"\0"])
     }
 
     /// The names of a node's children, however many; empty when there is no such node.
@@ -319,6 +337,15 @@ impl Client {
 
     async fn call(&self, kind: Kind, transaction: u32, object: &str, parts: &[&[u8]]) -> Result<Vec<u8>> {
         self.connection.submit_one(kind, transaction, parts)?.value(kind, object).await
+    }
+}
+
+/// A node that is not there is an answer, not an error.
+fn optional<T>(outcome: Result<T>) -> Result<Option<T>> {
+    match outcome {
+        Ok(value) => Ok(Some(value)),
+        Err(error) if error.is_not_found() => Ok(None),
+        Err(error) => Err(error),
     }
 }
 

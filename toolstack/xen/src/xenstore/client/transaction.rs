@@ -46,6 +46,15 @@ impl Transaction {
         self.client.read_in(self.id, path).await
     }
 
+    /// The values of several nodes as this transaction sees them, asked for at once.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub async fn read_all(&mut self, paths: &[String]) -> Result<Vec<Option<Vec<u8>>>> {
+        self.send().await?;
+        self.client.read_all_in(self.id, paths).await
+    }
+
     /// The names of a node's children as this transaction sees them.
     ///
     /// # Errors

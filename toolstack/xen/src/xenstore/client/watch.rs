@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::Client;
+use super::connection::Submitted;
 use crate::xenstore::error::{Error, Result};
 use crate::xenstore::path;
 use crate::xenstore::wire::Kind;
@@ -34,18 +35,15 @@ pub struct Watch {
 
 impl Watch {
     pub(super) async fn set(client: Client, path: &str) -> Result<Watch> {
+        Self::begin(client, path)?.finish(path).await
+    }
+
+    /// Sends the request for a watch.
+    pub(super) fn begin(client: Client, path: &str) -> Result<Begun> {
         path::check_watch(path)?;
         let queue = Arc::new(Queue::default());
         let (token, submitted) = client.connection.add_watch(path, queue.clone())?;
-        // Before the wait, so that a caller who gives up leaves no watch behind.
-        let mut watch = Watch { client, token, queue, refused: false };
-        match submitted.value(Kind::Watch, path).await {
-            Ok(_) => Ok(watch),
-            Err(error) => {
-                watch.refused = matches!(error, Error::Refused { .. });
-                Err(error)
-            }
-        }
+        Ok(Begun { watch: Watch { client, token, queue, refused: false }, submitted })
     }
 
     /// The next event; the first comes at once. `None` when the connection is gone for good.
@@ -58,6 +56,25 @@ impl Watch {
                 Popped::Event(event) => return Some(event),
                 Popped::Closed => return None,
                 Popped::Empty => more.await,
+            }
+        }
+    }
+}
+
+/// A watch whose request is on the way. A caller who gives up leaves none behind.
+pub struct Begun {
+    watch: Watch,
+    submitted: Submitted,
+}
+
+impl Begun {
+    /// Waits until the watch is set.
+    pub(super) async fn finish(mut self, path: &str) -> Result<Watch> {
+        match self.submitted.value(Kind::Watch, path).await {
+            Ok(_) => Ok(self.watch),
+            Err(error) => {
+                self.watch.refused = matches!(error, Error::Refused { .. });
+                Err(error)
             }
         }
     }

@@ -229,6 +229,11 @@ impl Store {
         self.lock().requests
     }
 
+    /// How many connections are open.
+    pub fn connections(&self) -> usize {
+        self.lock().connections.len()
+    }
+
     /// How many watches are set, over all connections.
     pub fn watches(&self) -> usize {
         self.lock().connections.values().map(|connection| connection.watches.len()).sum()
