@@ -8,12 +8,15 @@
 //! - [`kernel`], [`pvh`], [`acpi`]: what goes into a domain's memory before it runs.
 //! - [`evtchn`], [`grants`], [`vchan`]: signals, shared pages, and the stream made of both.
 //! - [`xenstore`]: the store's wire format, its clients, and a domain's tree in it.
+//! - `fake` (feature `fake`): all of it in memory, failing where a test wants it to.
 
 // Speaking to Xen is what this crate is for; each block says why it is sound.
 #![allow(unsafe_code)]
 
 pub mod acpi;
 pub mod evtchn;
+#[cfg(feature = "fake")]
+pub mod fake;
 pub mod grants;
 pub mod hypervisor;
 pub mod ids;

@@ -122,7 +122,7 @@ impl<'a> Builder<'a> {
 
     fn limits(&self, domid: Domid) -> Result<(u32, u32)> {
         let (xch, dom, config) = (self.handle.xc(), u32::from(domid.0), self.config);
-        // SAFETY (this and the following): plain numbers go in, none of the calls keeps or returns memory.
+        // SAFETY: plain numbers go in; the call neither keeps nor returns memory.
         check("xc_domain_max_vcpus", domid, unsafe { xc::xc_domain_max_vcpus(xch, dom, config.max_vcpus) })?;
         let max_kib = config.memory_kib + MAXMEM_SLACK_KIB;
         // SAFETY: as above.

@@ -71,19 +71,25 @@ fn first_cpu(entry: u32, start_info: u64) -> xl::hvm_hw_cpu {
     const DATA: u32 = 0xc93;
     const TASK: u32 = 0x8b;
 
-    let mut cpu = xl::hvm_hw_cpu::default();
-    cpu.cr0 = PROTECTED_MODE | EXTENSION_TYPE;
-    cpu.rip = entry.into();
-    cpu.rbx = start_info;
-    (cpu.cs_limit, cpu.cs_arbytes) = (u32::MAX, CODE);
-    (cpu.ds_limit, cpu.ds_arbytes) = (u32::MAX, DATA);
-    (cpu.es_limit, cpu.es_arbytes) = (u32::MAX, DATA);
-    (cpu.ss_limit, cpu.ss_arbytes) = (u32::MAX, DATA);
-    (cpu.tr_limit, cpu.tr_arbytes) = (0x67, TASK);
-    // The values at reset.
-    cpu.dr6 = 0xffff_0ff0;
-    cpu.dr7 = 0x400;
-    cpu
+    xl::hvm_hw_cpu {
+        cr0: PROTECTED_MODE | EXTENSION_TYPE,
+        rip: entry.into(),
+        rbx: start_info,
+        cs_limit: u32::MAX,
+        cs_arbytes: CODE,
+        ds_limit: u32::MAX,
+        ds_arbytes: DATA,
+        es_limit: u32::MAX,
+        es_arbytes: DATA,
+        ss_limit: u32::MAX,
+        ss_arbytes: DATA,
+        tr_limit: 0x67,
+        tr_arbytes: TASK,
+        // The values at reset.
+        dr6: 0xffff_0ff0,
+        dr7: 0x400,
+        ..Default::default()
+    }
 }
 
 /// Appends one record: descriptor and content.

@@ -16,7 +16,7 @@ fn everything_follows_the_kernel_page_by_page() {
     assert_eq!(layout.kernel, Frames { first: 512, count: 1025 });
     assert_eq!(layout.boot_image, Some(Frames { first: 1537, count: 2 }));
     assert_eq!(layout.start_info, Frames { first: 1539, count: 1 });
-    let special = MemoryRange { start: 0xfeff_7000, size: 0x8000, kind: MemoryKind::Reserved };
+    let special = MemoryRange { start: 0xfeff_8000, size: 0x8000, kind: MemoryKind::Reserved };
     let ram = MemoryRange { start: 0, size: 32 * MIB, kind: MemoryKind::Ram };
     assert_eq!(layout.memory_map, [ram, special]);
     assert!((special.start..special.start + special.size).contains(&(CONSOLE_GFN * 4096)));

@@ -430,4 +430,5 @@ fn places(sizes: RingSizes, role: Role) -> (Place, Place) {
 }
 
 #[cfg(test)]
+#[cfg(feature = "fake")]
 mod tests;
