@@ -13,6 +13,7 @@ pub mod platform;
 pub mod progress;
 pub mod reference;
 pub mod source;
+pub mod store;
 #[cfg(test)]
 mod test_support;
 pub mod tree;

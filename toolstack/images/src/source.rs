@@ -73,12 +73,17 @@ impl Source {
 pub(crate) struct Found {
     pub manifest: Manifest,
     pub config: Vec<u8>,
+    pub layers: Layers,
+}
+
+/// Where an image's layers are.
+pub(crate) struct Layers {
     files: Box<dyn Files + Send + Sync>,
-    /// Where the layers are, lowest first.
+    /// Lowest first.
     paths: Vec<String>,
 }
 
-impl Found {
+impl Layers {
     /// Opens a layer's blob.
     pub fn open(&self, layer: usize) -> Result<Box<dyn Read + Send>, ErrorKind> {
         let path = self.paths.get(layer).map_or("", String::as_str);

@@ -219,7 +219,9 @@ impl Out<'_> {
             let start = self.at - self.buf.len() as u64;
             self.file.write_all_at(&self.buf, start).map_err(Self::failed)?;
             self.buf.clear();
-            (self.progress)(self.at.min(self.len), self.len);
+            if self.at < self.len {
+                (self.progress)(self.at, self.len);
+            }
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::io;
 
 use serde::Deserialize;
 
-use super::{Context, Files, Found, document};
+use super::{Context, Files, Found, Layers, document};
 use crate::digest::{Digest, Hasher};
 use crate::error::ErrorKind;
 use crate::manifest::{Blob, synthesize};
@@ -48,7 +48,7 @@ pub(super) fn find(
     if let Ok(named) = format!("sha256:{stem}").parse::<Digest>() {
         super::verify("config", &config, &named, None)?;
     }
-    Ok(Found { manifest, config, files, paths: image.layers })
+    Ok(Found { manifest, config, layers: Layers { files, paths: image.layers } })
 }
 
 fn pick(mut images: Vec<Saved>, tag: Option<&str>) -> Result<Saved, ErrorKind> {

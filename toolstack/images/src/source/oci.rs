@@ -2,7 +2,7 @@
 
 use oci_spec::image::{Descriptor, ImageIndex};
 
-use super::{Context, Files, Found, document, verify};
+use super::{Context, Files, Found, Layers, document, verify};
 use crate::digest::Digest;
 use crate::error::ErrorKind;
 use crate::manifest::{Blob, Document, Manifest, parse};
@@ -28,7 +28,7 @@ pub(super) fn find(
     let config = document(&*files, &blob_path(&manifest.config.digest), cx.limits)?;
     verify("config", &config, &manifest.config.digest, Some(manifest.config.size))?;
     let paths = manifest.layers.iter().map(|layer| blob_path(&layer.digest)).collect();
-    Ok(Found { manifest, config, files, paths })
+    Ok(Found { manifest, config, layers: Layers { files, paths } })
 }
 
 fn check_version(files: &dyn Files, cx: &Context<'_>) -> Result<(), ErrorKind> {
