@@ -26,6 +26,8 @@ use crate::monitor::LinkMonitor;
 use crate::network::{Change, GuestNet, Network, Pending, Port, Reconciled};
 use crate::nft::pins;
 use crate::nft::socket::NftSocket;
+use crate::nft::watch::TableWatch;
+use crate::sysctl;
 
 /// How long netback may take to make an interface after its device was written to xenstore.
 const LINK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -34,6 +36,8 @@ const LINK_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct HostNetwork {
     plan: Plan,
     link_timeout: Duration,
+    /// Whether this kernel has IPv6 at all; without it pods have it among themselves only.
+    ipv6: bool,
     handle: Handle,
     connection: JoinHandle<()>,
     monitor: LinkMonitor,
@@ -63,6 +67,7 @@ impl HostNetwork {
         Ok(Self {
             plan,
             link_timeout: LINK_TIMEOUT,
+            ipv6: sysctl::has_ipv6(),
             handle,
             connection: tokio::spawn(connection),
             monitor,
@@ -81,6 +86,15 @@ impl HostNetwork {
     #[must_use]
     pub fn plan(&self) -> &Plan {
         &self.plan
+    }
+
+    /// Tells when somebody deletes our tables, as `nft flush ruleset` does: reconcile then.
+    ///
+    /// # Errors
+    /// [`NetError::Socket`].
+    pub async fn watch_tables(&self) -> Result<TableWatch, NetError> {
+        let own = self.state.lock().await.nft.port();
+        TableWatch::open(own).map_err(NetError::Socket)
     }
 
     async fn attach_port(&self, port: &Port) -> Result<Change, NetError> {
@@ -198,7 +212,7 @@ impl HostNetwork {
         if found.alias == alias && found.controller.is_some() && found.up && found.mtu == self.plan.mtu {
             return Ok(Change::AlreadySo);
         }
-        link::enslave(&self.handle, found, bridge, &alias, self.plan.mtu).await?;
+        link::enslave(&self.handle, found, bridge, &alias, self.plan.mtu, self.ipv6).await?;
         link::fix_mac(&self.handle, found, port.lease.mac).await?;
         link::open_port(&self.handle, found).await?;
         Ok(Change::Made)

@@ -35,4 +35,5 @@ pub use host::HostNetwork;
 pub use lease::{Lease, LeaseError, LeasePool};
 pub use network::{Change, GuestNet, Network, Pending, Port, Reconciled};
 pub use nft::socket::NftError;
+pub use nft::watch::TableWatch;
 pub use sysctl::SysctlChange;

@@ -113,15 +113,24 @@ pub(crate) async fn delete(handle: &Handle, index: u32, name: &str) -> Result<()
 }
 
 /// Put a marked port on the bridge, without addresses of its own; it stays down.
-pub(crate) async fn enslave(handle: &Handle, link: &Link, bridge: u32, alias: &str, mtu: u32) -> Result<(), NetError> {
+pub(crate) async fn enslave(
+    handle: &Handle,
+    link: &Link,
+    bridge: u32,
+    alias: &str,
+    mtu: u32,
+    ipv6: bool,
+) -> Result<(), NetError> {
     let mut message = LinkUnspec::new_with_index(link.index).alias(alias).controller(bridge);
     if link.mtu != mtu {
         message = message.mtu(mtu);
     }
-    // Before it is up, or the kernel gives it a link-local address and starts talking to the pod.
-    let quiet = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
-    let message = message.append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![quiet])).build();
-    handle.link().set(message).execute().await.map_err(failed(format!("put {} on the bridge", link.name)))
+    if ipv6 {
+        // Before it is up, or the kernel gives it a link-local address and starts talking to the pod.
+        let quiet = AfSpecUnspec::Inet6(vec![AfSpecInet6::AddrGenMode(In6AddrGenMode::None)]);
+        message = message.append_extra_attribute(LinkAttribute::AfSpecUnspec(vec![quiet]));
+    }
+    handle.link().set(message.build()).execute().await.map_err(failed(format!("put {} on the bridge", link.name)))
 }
 
 /// The port's MAC in the bridge's table, for good. With learning off a pod cannot draw another's traffic to itself, not

@@ -20,6 +20,11 @@ pub struct SysctlChange {
 
 const NET: &str = "/proc/sys/net";
 
+/// Whether this kernel was built and booted with IPv6.
+pub(crate) fn has_ipv6() -> bool {
+    Path::new(NET).join("ipv6/conf/all").exists()
+}
+
 /// Switch IPv4 and IPv6 forwarding on.
 ///
 /// With IPv6 forwarding the kernel stops honouring router advertisements where `accept_ra` is 1: a host configured by
@@ -29,6 +34,9 @@ pub(crate) fn enable_forwarding() -> Result<Vec<SysctlChange>, NetError> {
     let net = Path::new(NET);
     let mut changes = Vec::new();
     changes.extend(set(net.join("ipv4/ip_forward"), "0", "1")?);
+    if !has_ipv6() {
+        return Ok(changes);
+    }
     let v6 = net.join("ipv6/conf");
     let all = v6.join("all/forwarding");
     if read(&all)? == "0" {
@@ -44,12 +52,15 @@ pub(crate) fn enable_forwarding() -> Result<Vec<SysctlChange>, NetError> {
     Ok(changes)
 }
 
-/// Settings of our own bridge. It takes no part in router discovery: pods cannot advertise, and nobody else is on it. Nor
+/// Settings of our own bridge. It has IPv6 even where new interfaces do not get it. It takes no part in router discovery: pods cannot advertise, and nobody else is on it. Nor
 /// in duplicate address detection: pods cannot claim its addresses, and until it ends, dom0 could not resolve a pod's.
 pub(crate) fn prepare_bridge(bridge: &str) -> Result<Vec<SysctlChange>, NetError> {
     let conf = Path::new(NET).join("ipv6/conf").join(bridge);
     let mut changes = Vec::new();
-    for name in ["accept_ra", "accept_dad"] {
+    if !has_ipv6() {
+        return Ok(changes);
+    }
+    for name in ["disable_ipv6", "accept_ra", "accept_dad"] {
         let path = conf.join(name);
         let now = read(&path)?;
         if now != "0" {

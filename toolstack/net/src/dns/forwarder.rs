@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -17,8 +17,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
-use super::DnsSettings;
+use super::{DnsSettings, PORT};
+use crate::config::{DnsConfig, ForwarderUse, Plan};
 use crate::error::NetError;
+use crate::sysctl;
 
 /// Where queries go.
 #[derive(Debug, Clone)]
@@ -60,6 +62,28 @@ const HEADER: usize = 12;
 const MAX_MESSAGE: usize = 65535;
 
 impl Forwarder {
+    /// The forwarder of a network: on its gateways, for its pods, to the configured servers or else to those of the
+    /// host's `resolv_conf`. `None` if the configuration wants none. The network must have been reconciled.
+    ///
+    /// # Errors
+    /// [`NetError::Listen`].
+    pub async fn of_network(plan: &Plan, config: &DnsConfig, resolv_conf: &Path) -> Result<Option<Self>, NetError> {
+        if config.forwarder == ForwarderUse::Never {
+            return Ok(None);
+        }
+        let mut listen = vec![SocketAddr::new(plan.gateway4.into(), PORT)];
+        if sysctl::has_ipv6() {
+            listen.push(SocketAddr::new(plan.gateway6.into(), PORT));
+        }
+        let upstreams = if config.servers.is_empty() {
+            Upstreams::ResolvConf(resolv_conf.to_owned())
+        } else {
+            Upstreams::Fixed(config.servers.iter().map(|ip| SocketAddr::new(*ip, PORT)).collect())
+        };
+        let clients = vec![plan.v4.into(), plan.v6.into()];
+        Self::start(&listen, clients, upstreams, Limits::default()).await.map(Some)
+    }
+
     /// Listen on every address of `listen`, UDP and TCP, for clients in `clients`.
     ///
     /// # Errors

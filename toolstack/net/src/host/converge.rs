@@ -136,7 +136,7 @@ impl HostNetwork {
                 link::delete_address(&self.handle, index, *address).await?;
             }
         }
-        for address in wanted {
+        for address in wanted.into_iter().filter(|address| self.ipv6 || address.addr().is_ipv4()) {
             if !addresses.contains(&(index, address)) {
                 link::add_address(&self.handle, index, address).await?;
             }

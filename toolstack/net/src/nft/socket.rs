@@ -57,6 +57,7 @@ const SUBSYSTEM: u16 = 10;
 
 pub struct NftSocket {
     socket: TokioSocket,
+    port: u32,
     seq: u32,
 }
 
@@ -64,11 +65,16 @@ impl NftSocket {
     /// Open a socket in the calling thread's network namespace.
     pub fn open() -> io::Result<Self> {
         let mut socket = TokioSocket::new(NETLINK_NETFILTER)?;
-        socket.socket_mut().bind_auto()?;
+        let port = socket.socket_mut().bind_auto()?.port_number();
         socket.socket_ref().connect(&SocketAddr::new(0, 0))?;
         // Errors then quote the header of the refused message only, not all of it.
         socket.socket_ref().set_cap_ack(true)?;
-        Ok(Self { socket, seq: 1 })
+        Ok(Self { socket, port, seq: 1 })
+    }
+
+    /// This socket's netlink address, by which announcements tell who made a change.
+    pub fn port(&self) -> u32 {
+        self.port
     }
 
     /// Do all of `requests`, or nothing.

@@ -36,6 +36,7 @@ tests![
     pods_reach_each_other_and_dom0,
     pods_reach_out_through_nat,
     outside_cannot_reach_in,
+    pods_resolve_through_the_forwarder,
     spoofed_macs_are_dropped,
     spoofed_ipv4_is_dropped,
     spoofed_arp_is_dropped,
