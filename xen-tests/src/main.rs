@@ -32,6 +32,7 @@ enum Command {
     Test(commands::test::Test),
     Run(commands::run::Run),
     Shell(commands::shell::Shell),
+    Bench(commands::bench::Bench),
     Package(commands::package::Package),
 }
 
@@ -39,6 +40,7 @@ fn main() -> ExitCode {
     let result = match Command::parse() {
         Command::Test(arguments) => commands::test::run(arguments),
         Command::Run(arguments) => commands::run::run(arguments),
+        Command::Bench(arguments) => commands::bench::run(arguments),
         Command::Package(arguments) => commands::package::run(arguments),
         Command::Shell(arguments) => commands::shell::run(arguments),
     };

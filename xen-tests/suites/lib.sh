@@ -86,3 +86,38 @@ no_leftovers() {
 	done
 	fail "something is left over or lost (> and <):"$'\n'"$left"
 }
+
+# busybox_root DIR: a root file system of Debian's static busybox: a shell, httpd, wget and some hundred more.
+busybox_root() {
+	local name
+	mkdir -p "$1"/{bin,etc,tmp,var,root}
+	chmod 1777 "$1/tmp"
+	cp /bin/busybox "$1/bin/"
+	for name in $(busybox --list); do
+		[ "$name" = busybox ] || ln -sf busybox "$1/bin/$name"
+	done
+	printf 'root:x:0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n' >"$1/etc/passwd"
+	printf 'root:x:0:\nnogroup:x:65534:\n' >"$1/etc/group"
+}
+
+# start_registry PORT: Debian's docker-registry on loopback, over HTTP, empty.
+# With a CERTIFICATE and a KEY after it, over TLS.
+start_registry() {
+	local folder=/run/lab-registry-$1
+	mkdir -p "$folder"
+	cat >"$folder/config.yml" <<-END
+		version: 0.1
+		log: { level: error }
+		storage: { filesystem: { rootdirectory: $folder/data }, delete: { enabled: true } }
+		http:
+		  addr: 127.0.0.1:$1
+		  ${2:+tls: { certificate: $2, key: $3 \}}
+	END
+	systemd-run --quiet --unit="lab-registry-$1" docker-registry serve "$folder/config.yml"
+	within 30 curl -sSfk "http${2:+s}://127.0.0.1:$1/v2/"
+}
+
+# push OCI-LAYOUT NAME:TAG PORT: into that registry.
+push() {
+	skopeo --insecure-policy copy --quiet --dest-tls-verify=false "oci:$1" "docker://127.0.0.1:$3/$2"
+}

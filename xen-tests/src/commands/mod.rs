@@ -1,5 +1,6 @@
 //! One command of the lab, one file.
 
+pub mod bench;
 pub mod package;
 pub mod run;
 pub mod shell;
