@@ -1,0 +1,47 @@
+//! The first things PID 1 does: a root that can be left, and the kernel's file systems.
+
+use std::fs;
+use std::path::Path;
+
+use rustix::mount::{MountFlags, mount, mount_move};
+
+use crate::container::cgroup;
+use crate::container::mounts::make_private;
+use crate::error::Error;
+
+/// Just enough for the channel: device nodes.
+pub fn devices() -> Result<(), Error> {
+    let flags = MountFlags::NOSUID | MountFlags::NOEXEC;
+    mount("devtmpfs", "/dev", "devtmpfs", flags, Some(c"mode=755")).map_err(Error::mount("devtmpfs", "/dev"))
+}
+
+/// The rest.
+///
+/// The root of a boot image cannot be left by pivot_root(2), as it is no mount on something. So a small tmpfs becomes
+/// the root, and the boot image (with this program, which is running) stays below it.
+pub fn root() -> Result<(), Error> {
+    // Kernel helpers are run from the boot image's root. `reboot` is one (kernel/reboot.c); `poweroff` can be told.
+    let _ = fs::create_dir_all("/sbin");
+    let _ = std::os::unix::fs::symlink("/init", "/sbin/reboot");
+    let new = "/sys";
+    mount("tmpfs", new, "tmpfs", MountFlags::NODEV, Some(c"mode=755,size=1m")).map_err(Error::mount("tmpfs", new))?;
+    for folder in ["dev", "proc", "sys", "run"] {
+        make_private(&Path::new(new).join(folder), 0o755)?;
+    }
+    mount_move("/dev", "/sys/dev").map_err(Error::mount("/dev", "/sys/dev"))?;
+    rustix::process::chdir(new).map_err(Error::mount("the root", new))?;
+    mount_move(".", "/").map_err(Error::mount("the root", "/"))?;
+    rustix::process::chroot(".").map_err(Error::mount("the root", "/"))?;
+    rustix::process::chdir("/").map_err(Error::mount("the root", "/"))?;
+
+    let strict = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
+    for (kind, target) in [("proc", "/proc"), ("sysfs", "/sys"), ("cgroup2", cgroup::MOUNT)] {
+        mount(kind, target, kind, strict, None).map_err(Error::mount(kind, target))?;
+    }
+    mount("tmpfs", "/run", "tmpfs", MountFlags::NOSUID | MountFlags::NODEV, Some(c"mode=755"))
+        .map_err(Error::mount("tmpfs", "/run"))?;
+    fs::write("/proc/sys/kernel/poweroff_cmd", "/init poweroff").map_err(Error::io("set", "kernel.poweroff_cmd"))?;
+    // Ctrl-alt-del is a signal to us, not a reset.
+    let _ = fs::write("/proc/sys/kernel/ctrl-alt-del", "0");
+    cgroup::prepare_pod()
+}
