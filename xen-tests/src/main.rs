@@ -29,6 +29,7 @@ use clap::Parser;
 #[derive(Debug, Parser)]
 #[command(name = "lab", version)]
 enum Command {
+    Demo(commands::demo::Demo),
     Test(commands::test::Test),
     Run(commands::run::Run),
     Shell(commands::shell::Shell),
@@ -38,6 +39,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let result = match Command::parse() {
+        Command::Demo(arguments) => commands::demo::run(arguments),
         Command::Test(arguments) => commands::test::run(arguments),
         Command::Run(arguments) => commands::run::run(arguments),
         Command::Bench(arguments) => commands::bench::run(arguments),

@@ -1,6 +1,7 @@
 //! One command of the lab, one file.
 
 pub mod bench;
+pub mod demo;
 pub mod package;
 pub mod run;
 pub mod shell;
