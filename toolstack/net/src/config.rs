@@ -20,8 +20,8 @@ pub struct NetworkConfig {
     /// The pods' IPv6 subnet, a /64; its first address is dom0's. Default: a unique local one (RFC 4193) derived
     /// from the machine id, so that it is stable here and differs from other hosts'.
     pub ipv6_subnet: Option<Ipv6Net>,
-    /// MTU of the bridge and of the pods' interfaces in bytes, 1280 (the least IPv6 allows) to 65521 (the most netback
-    /// allows). Default 1500.
+    /// MTU of the bridge and of the pods' interfaces in bytes, 1280 (the least IPv6 allows) to 1500 (netback takes no
+    /// more before the guest has connected). Default 1500.
     pub mtu: u32,
     /// Rewrite the source of what pods send out of the host to the host's address. Switch it off where the pods'
     /// subnets are routed. Default true.
@@ -136,8 +136,8 @@ impl NetworkConfig {
             }
             Some(net) => net,
         };
-        if !(1280..=65521).contains(&self.mtu) {
-            return Err(bad("mtu", self.mtu, "it must be 1280 to 65521".into()));
+        if !(1280..=1500).contains(&self.mtu) {
+            return Err(bad("mtu", self.mtu, "it must be 1280 to 1500".into()));
         }
         let gateway4 = Ipv4Addr::from(u32::from(v4.network()) + 1);
         Ok(Plan {

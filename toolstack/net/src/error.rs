@@ -48,8 +48,8 @@ pub enum NetError {
         /// The address with its prefix length.
         address: String,
     },
-    /// A port was attached before the network was reconciled for the first time.
-    #[error("the network is not set up yet: reconcile it first")]
+    /// The network was not reconciled yet, or somebody deleted its bridge.
+    #[error("the network is not set up, or its bridge was deleted: reconcile it first")]
     NotReady,
     /// The backend never made the interface.
     #[error("pod {pod}: interface {ifname} did not appear within {seconds} s; see the kernel log for xen-netback")]

@@ -100,7 +100,10 @@ impl HostNetwork {
     async fn attach_port(&self, port: &Port) -> Result<Change, NetError> {
         let (bridge, pinned) = self.pin(port).await?;
         let opened = match self.wait_for(port).await {
-            Ok(found) => self.connect(port, &found, bridge).await.map_err(|error| vanished(port, error)),
+            Ok(found) => match self.connect(port, &found, bridge).await {
+                Err(error) => Err(self.explain(port, bridge, error).await),
+                opened => opened,
+            },
             Err(error) => Err(error),
         };
         match opened {
@@ -120,10 +123,7 @@ impl HostNetwork {
         if let Some(found) = link::get(&self.handle, port.ifname.as_str()).await?
             && found.alias == link::port_alias(port.pod)
         {
-            match link::release(&self.handle, &found).await {
-                Err(NetError::Link { source, .. }) if link::errno(&source) == Some(link::ENODEV) => {}
-                done => done?,
-            }
+            link::release(&self.handle, &found).await?;
             change = Change::Made;
         }
         if self.unpin(port).await? == Change::Made { Ok(Change::Made) } else { Ok(change) }
@@ -199,6 +199,23 @@ impl HostNetwork {
         })
     }
 
+    /// What a refusal really means: the kernel's errno does not tell which of the two interfaces is gone.
+    async fn explain(&self, port: &Port, bridge: u32, error: NetError) -> NetError {
+        if !matches!(error, NetError::Link { .. }) {
+            return error;
+        }
+        if let Ok(None) = link::get(&self.handle, port.ifname.as_str()).await {
+            return NetError::LinkVanished { pod: port.pod, ifname: port.ifname.clone() };
+        }
+        match link::get(&self.handle, self.plan.bridge.as_str()).await {
+            Ok(found) if found.as_ref().map(|found| found.index) != Some(bridge) => {
+                self.state.lock().await.bridge = None;
+                NetError::NotReady
+            }
+            _ => error,
+        }
+    }
+
     /// Put the interface on the bridge and set it up. The pins are in.
     async fn connect(&self, port: &Port, found: &Link, bridge: u32) -> Result<Change, NetError> {
         let alias = link::port_alias(port.pod);
@@ -244,14 +261,5 @@ impl Network for HostNetwork {
 
     fn guest(&self, lease: &Lease) -> GuestNet {
         GuestNet::new(&self.plan, lease)
-    }
-}
-
-fn vanished(port: &Port, error: NetError) -> NetError {
-    match error {
-        NetError::Link { source, .. } if link::errno(&source) == Some(link::ENODEV) => {
-            NetError::LinkVanished { pod: port.pod, ifname: port.ifname.clone() }
-        }
-        other => other,
     }
 }

@@ -8,8 +8,8 @@ use netlink_packet_core::{NLM_F_ACK, NLM_F_CREATE, NLM_F_REPLACE, NLM_F_REQUEST}
 use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::address::{AddressAttribute, AddressFlags};
 use netlink_packet_route::link::{
-    AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, InfoKind, LinkAttribute, LinkFlags, LinkInfo,
-    LinkMessage,
+    AfSpecInet6, AfSpecUnspec, BridgeStpState, In6AddrGenMode, InfoKind, LinkAttribute, LinkExtentMask, LinkFlags,
+    LinkInfo, LinkMessage,
 };
 use netlink_packet_route::neighbour::{NeighbourAttribute, NeighbourFlags, NeighbourMessage, NeighbourState};
 use netlink_packet_route::{AddressFamily, RouteNetlinkMessage};
@@ -50,7 +50,9 @@ pub(crate) fn errno(error: &Error) -> Option<i32> {
 pub(crate) const ENODEV: i32 = 19;
 
 pub(crate) async fn get(handle: &Handle, name: &str) -> Result<Option<Link>, NetError> {
-    match handle.link().get().match_name(name).execute().try_next().await {
+    // The counters are half of the answer, and nobody looks at them.
+    let request = handle.link().get().set_filter_mask(AddressFamily::Unspec, vec![LinkExtentMask::SkipStats]);
+    match request.match_name(name).execute().try_next().await {
         Ok(message) => Ok(message.map(read)),
         Err(error) if errno(&error) == Some(ENODEV) => Ok(None),
         Err(error) => Err(failed(format!("look up {name}"))(error)),
@@ -162,10 +164,13 @@ pub(crate) async fn open_port(handle: &Handle, link: &Link) -> Result<(), NetErr
     handle.link().set_port(message).execute().await.map_err(failed(format!("set {} up", link.name)))
 }
 
-/// Down, off the bridge, and no longer marked.
+/// Down, off the bridge, and no longer marked; or gone altogether, which is as good.
 pub(crate) async fn release(handle: &Handle, link: &Link) -> Result<(), NetError> {
     let message = LinkUnspec::new_with_index(link.index).nocontroller().down().alias("").build();
-    handle.link().set(message).execute().await.map_err(failed(format!("take {} off the bridge", link.name)))
+    match handle.link().set(message).execute().await {
+        Err(error) if errno(&error) == Some(ENODEV) => Ok(()),
+        done => done.map_err(failed(format!("take {} off the bridge", link.name))),
+    }
 }
 
 /// Interface index and address of every address of this host.

@@ -30,7 +30,8 @@ fn bad_values_are_refused_by_key() {
         ),
         (r#"{"ipv6_subnet":"fd00::/48"}"#, "ipv6_subnet = fd00::/48: its prefix must be /64"),
         (r#"{"ipv6_subnet":"fe80::/64"}"#, "ipv6_subnet = fe80::/64: it is not a unicast subnet that pods can have"),
-        (r#"{"mtu":576}"#, "mtu = 576: it must be 1280 to 65521"),
+        (r#"{"mtu":576}"#, "mtu = 576: it must be 1280 to 1500"),
+        (r#"{"mtu":9000}"#, "mtu = 9000: it must be 1280 to 1500"),
     ] {
         assert_eq!(with(json).unwrap_err().to_string(), format!("network configuration: {text}"), "{json}");
     }

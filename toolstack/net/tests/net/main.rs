@@ -46,6 +46,7 @@ tests![
     reconcile_converges,
     a_restart_changes_nothing,
     a_flushed_ruleset_is_repaired,
+    a_deleted_bridge_is_told_and_made_again,
     teardown_leaves_nothing,
     others_are_left_alone,
     names_taken_by_others_are_refused,

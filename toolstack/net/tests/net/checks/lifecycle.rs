@@ -183,6 +183,20 @@ pub async fn a_flushed_ruleset_is_repaired() {
     assert!(rules.contains(a.port.ifname.as_str()) && !rules.contains(c.port.ifname.as_str()), "{rules}");
 }
 
+pub async fn a_deleted_bridge_is_told_and_made_again() {
+    let mut net = Net::new().await;
+    let a = net.pod().await;
+    ip("link del xenpod0");
+    let b = Pod::new(net.port(), net.host.plan());
+    assert!(matches!(net.host.attach(&b.port).await, Err(NetError::NotReady)));
+    assert!(matches!(net.host.attach(&b.port).await, Err(NetError::NotReady)));
+    let done = net.host.reconcile(std::slice::from_ref(&a.port)).await.unwrap();
+    assert!(done.bridge_made && done.ports_attached == [a.port.ifname.clone()], "{done:?}");
+    assert_eq!(net.host.attach(&b.port).await.unwrap(), Change::Made);
+    let (from, to) = (a.ns.udp(a.port.lease.v4, 1000), b.ns.udp(b.port.lease.v4, 2000));
+    assert_eq!(say(&from, &to, "again"), Some(a.port.lease.v4.into()));
+}
+
 pub async fn teardown_leaves_nothing() {
     let before = (output("ip", "-o link").unwrap(), ruleset());
     let mut net = Net::new().await;

@@ -21,7 +21,7 @@ checks! {
         pods_resolve_through_the_forwarder;
     filter: spoofed_macs_are_dropped, spoofed_ipv4_is_dropped, spoofed_arp_is_dropped, spoofed_ipv6_is_dropped,
         pods_are_no_routers_and_no_dhcp_servers, other_frames_are_dropped;
-    lifecycle: reconcile_converges, a_restart_changes_nothing, a_flushed_ruleset_is_repaired, teardown_leaves_nothing,
+    lifecycle: reconcile_converges, a_restart_changes_nothing, a_flushed_ruleset_is_repaired, a_deleted_bridge_is_told_and_made_again, teardown_leaves_nothing,
         others_are_left_alone, names_taken_by_others_are_refused;
 }
 
