@@ -158,6 +158,14 @@ impl Hasher {
         Self::Sha256(Box::default())
     }
 
+    /// A fresh one of the same algorithm.
+    pub fn fresh(&self) -> Self {
+        match self {
+            Self::Sha256(_) => Self::Sha256(Box::default()),
+            Self::Sha512(_) => Self::Sha512(Box::default()),
+        }
+    }
+
     /// Takes in the next bytes of the stream.
     pub fn update(&mut self, bytes: &[u8]) {
         match self {
