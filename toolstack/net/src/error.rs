@@ -69,6 +69,14 @@ pub enum NetError {
         /// The interface.
         ifname: IfName,
     },
+    /// The bridge has all the ports the kernel allows.
+    #[error("pod {pod}: bridge {bridge} is full, the kernel allows 1023 ports on one")]
+    BridgeFull {
+        /// Whose port.
+        pod: Uuid,
+        /// The bridge.
+        bridge: IfName,
+    },
     /// The interface belongs to somebody else.
     #[error("pod {pod}: interface {ifname} is marked {alias:?}, it belongs to another")]
     ForeignPort {

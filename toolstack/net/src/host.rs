@@ -201,8 +201,9 @@ impl HostNetwork {
 
     /// What a refusal really means: the kernel's errno does not tell which of the two interfaces is gone.
     async fn explain(&self, port: &Port, bridge: u32, error: NetError) -> NetError {
-        if !matches!(error, NetError::Link { .. }) {
-            return error;
+        let NetError::Link { source, .. } = &error else { return error };
+        if link::errno(source) == Some(link::EXFULL) {
+            return NetError::BridgeFull { pod: port.pod, bridge: self.plan.bridge.clone() };
         }
         if let Ok(None) = link::get(&self.handle, port.ifname.as_str()).await {
             return NetError::LinkVanished { pod: port.pod, ifname: port.ifname.clone() };

@@ -46,8 +46,11 @@ pub(crate) fn errno(error: &Error) -> Option<i32> {
     }
 }
 
-/// `linux/errno.h`.
+/// `asm-generic/errno-base.h`: there is no such interface.
 pub(crate) const ENODEV: i32 = 19;
+
+/// `asm-generic/errno.h`: the bridge has `BR_MAX_PORTS` (`net/bridge/br_private.h`) ports.
+pub(crate) const EXFULL: i32 = 54;
 
 pub(crate) async fn get(handle: &Handle, name: &str) -> Result<Option<Link>, NetError> {
     // The counters are half of the answer, and nobody looks at them.

@@ -217,6 +217,10 @@ pub async fn others_are_left_alone() {
     ip("link add br9 type bridge");
     ip("addr add 192.0.2.1/24 dev br9");
     ip("link add tap9 type veth peer name tap8");
+    for name in ["br9", "tap9"] {
+        // No address that the kernel is still making while it is looked at.
+        ip(&format!("link set {name} addrgenmode none"));
+    }
     ip("link set tap8 up");
     ip("link set tap9 master br9 up");
     nft("table inet filter { chain forward { type filter hook forward priority 0; policy accept; counter; }; }
