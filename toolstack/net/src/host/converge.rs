@@ -24,12 +24,15 @@ impl HostNetwork {
 
         // A stale port leaves the bridge before its pins go.
         let wanted: HashMap<&str, &Port> = expected.iter().map(|port| (port.ifname.as_str(), port)).collect();
+        let mut on_bridge = HashMap::new();
         for found in link::ports(&self.handle, bridge).await? {
             let ours = found.alias.starts_with(link::PORT_MARK);
             let stays = wanted.get(found.name.as_str()).is_some_and(|port| link::port_alias(port.pod) == found.alias);
             if ours && !stays {
                 link::release(&self.handle, &found).await?;
                 done.ports_detached.extend(found.name.parse());
+            } else {
+                on_bridge.insert(found.name.clone(), found);
             }
         }
 
@@ -39,7 +42,11 @@ impl HostNetwork {
         state.bridge = Some(bridge);
 
         for port in expected {
-            match link::get(&self.handle, port.ifname.as_str()).await? {
+            let found = match on_bridge.remove(port.ifname.as_str()) {
+                Some(found) => Some(found),
+                None => link::get(&self.handle, port.ifname.as_str()).await?,
+            };
+            match found {
                 None => done.missing.push(port.clone()),
                 Some(found) => match self.connect(port, &found, bridge).await {
                     Ok(Change::Made) => done.ports_attached.push(port.ifname.clone()),
