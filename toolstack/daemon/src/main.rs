@@ -1,3 +1,221 @@
-//! The xenpod daemon: pods as PVH domains, published on D-Bus.
+//! The daemon's entry: command line, start-up in order, and an orderly end that leaves every pod running.
 
-fn main() {}
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use tokio::signal::unix::{SignalKind, signal};
+use xenpodd::bus::{self, HostFacts};
+use xenpodd::config::{Config, ConfigError};
+use xenpodd::engine::world::{DomainError, Domains, HostView, Settings, World};
+use xenpodd::engine::{Change, Engine, Failure};
+use xenpodd::host::{HostDisks, HostDomains, HostImages, HostNet, checks, host_state};
+use xenpodd::journal::{Journal, JournalError};
+use xenpodd::{logging, notify};
+
+/// Runs pods of OCI containers, each in a Xen domain of its own.
+#[derive(Parser)]
+#[command(name = "xenpodd", version)]
+struct Arguments {
+    /// Read this configuration instead of /etc/xenpod/xenpodd.yaml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Keep state under this folder, whatever the configuration says
+    #[arg(long, value_name = "DIR")]
+    state_dir: Option<PathBuf>,
+    /// Serve this bus instead of the system bus
+    #[arg(long, value_name = "ADDRESS")]
+    bus_address: Option<String>,
+}
+
+/// Why the daemon cannot serve.
+#[derive(Debug, thiserror::Error)]
+enum StartError {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error("images: {0}")]
+    Images(#[from] xenpodd::engine::world::ImageError),
+    #[error("devices: {0}")]
+    Devices(#[from] xenpodd::devices::DeviceError),
+    #[error("network: {0}")]
+    Network(#[from] xenpodd::engine::world::NetError),
+    #[error("pods: {0}")]
+    Pods(#[from] Failure),
+    #[error("bus: {0}; is another xenpodd running, and is its policy file installed?")]
+    Bus(#[from] zbus::Error),
+    #[error("{0}")]
+    Runtime(#[from] std::io::Error),
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    logging::init();
+    // One thread: the daemon waits for others nearly always, and what blocks (hypercalls, fsync) has threads of its own.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().max_blocking_threads(16).build();
+    let ended = runtime.map_err(StartError::from).and_then(|runtime| {
+        let ended = runtime.block_on(run(arguments));
+        // A hypercall or a download that is stuck must not keep the daemon.
+        runtime.shutdown_timeout(Duration::from_secs(2));
+        ended
+    });
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<(), StartError> {
+    let mut config = Config::load(arguments.config.as_deref())?;
+    if let Some(dir) = arguments.state_dir {
+        config.state_dir = dir;
+    }
+    let config = Arc::new(config);
+    // Caught from here on: whatever start-up has begun is left as a restart finds it.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    tokio::spawn(notify::feed_watchdog());
+    notify::status("starting");
+
+    let xen = xenpod_xen::libxc::Libxc::new();
+    let domains: Arc<dyn Domains> =
+        Arc::new(HostDomains::new(xen, &config.kernel, &config.boot_image, &config.kernel_args));
+    let journal = Journal::open(&config.state_dir)?;
+    let images = Arc::new(HostImages::open(&config)?);
+    let world = World {
+        domains: domains.clone(),
+        disks: Arc::new(HostDisks::new(&config.state_dir, &config.cache_dir)?),
+        net: Arc::new(HostNet::new(config.network.clone())?),
+        images,
+        journal,
+        settings: settings(&config),
+    };
+    let (engine, changes) = Engine::new(world);
+    let facts = Arc::new(Facts::look(domains, config.clone()).await);
+    let report = engine.reconcile().await?;
+    tracing::info!(
+        version = env!("CARGO_PKG_VERSION"),
+        reattached = report.reattached,
+        settled = report.settled,
+        orphans = report.orphans,
+        problems = report.problems.len(),
+        "started"
+    );
+    let (changes, statuses) = tee(changes);
+    let setup = bus::Setup { engine: engine.clone(), changes, address: arguments.bus_address, host: facts.clone() };
+    let running = bus::serve(setup).await?;
+    notify::ready(&status_line(&engine, &facts));
+    let teller = tokio::spawn(tell_status(statuses, engine.clone(), facts));
+
+    tokio::select! {
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    notify::stopping();
+    tracing::info!(pods = engine.running(), "ending; pods go on running");
+    teller.abort();
+    running.stop().await;
+    Ok(())
+}
+
+fn settings(config: &Config) -> Settings {
+    Settings {
+        boot_timeout: Duration::from_secs(config.boot_timeout_seconds.into()),
+        max_pods: config.max_pods as usize,
+        max_pods_per_user: config.per_user.max_pods as usize,
+        max_jobs: config.max_jobs as usize,
+        log_max_bytes: config.log_max_mib << 20,
+        scratch_bytes: config.scratch_mib << 20,
+        ..Settings::default()
+    }
+}
+
+type Changes = tokio::sync::mpsc::UnboundedReceiver<Change>;
+
+/// The changes for the bus, and a bell for the status line.
+fn tee(mut changes: Changes) -> (Changes, Arc<tokio::sync::Notify>) {
+    let (to_bus, for_bus) = tokio::sync::mpsc::unbounded_channel();
+    let bell = Arc::new(tokio::sync::Notify::new());
+    let ring = bell.clone();
+    tokio::spawn(async move {
+        while let Some(change) = changes.recv().await {
+            if matches!(change, Change::PodNew(_) | Change::Pod(_) | Change::PodGone(_)) {
+                ring.notify_one();
+            }
+            if to_bus.send(change).is_err() {
+                return;
+            }
+        }
+    });
+    (for_bus, bell)
+}
+
+fn status_line(engine: &Engine, facts: &Facts) -> String {
+    match facts.state() {
+        ("ready", _) => format!("{} pods, {} with a domain", engine.list().len(), engine.running()),
+        (word, why) => format!("{word}: {why}"),
+    }
+}
+
+async fn tell_status(bell: Arc<tokio::sync::Notify>, engine: Arc<Engine>, facts: Arc<Facts>) {
+    loop {
+        bell.notified().await;
+        // Starts come with many changes: one line for them is enough.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        notify::status(&status_line(&engine, &facts));
+    }
+}
+
+/// What the bus tells of the host. Looked at when asked for, but not more than once in a while: most of it does not change.
+struct Facts {
+    domains: Arc<dyn Domains>,
+    config: Arc<Config>,
+    runtime: tokio::runtime::Handle,
+    last: std::sync::Mutex<(Instant, Result<HostView, DomainError>)>,
+}
+
+impl Facts {
+    async fn look(domains: Arc<dyn Domains>, config: Arc<Config>) -> Self {
+        let last = domains.host().await;
+        if let (word @ ("no-xen" | "degraded"), why) = host_state(&last) {
+            tracing::error!("{word}: {why}; `xenpodctl doctor` says what to do");
+        }
+        let runtime = tokio::runtime::Handle::current();
+        Self { domains, config, runtime, last: std::sync::Mutex::new((Instant::now(), last)) }
+    }
+
+    fn view<T>(&self, read: impl FnOnce(&Result<HostView, DomainError>) -> T) -> T {
+        read(&self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner).1)
+    }
+}
+
+impl HostFacts for Facts {
+    fn xen_version(&self) -> String {
+        self.view(|host| host.as_ref().map(|h| h.xen_version.clone()).unwrap_or_default())
+    }
+
+    fn xenstored(&self) -> String {
+        self.view(|host| host.as_ref().map(|h| h.xenstored.clone()).unwrap_or_default())
+    }
+
+    fn state(&self) -> (&'static str, String) {
+        self.view(host_state)
+    }
+
+    fn kernel_digest(&self) -> String {
+        self.view(|host| host.as_ref().map(|h| h.kernel_digest.clone()).unwrap_or_default())
+    }
+
+    fn check(&self) -> Vec<(String, String, String, String)> {
+        let (host, all) =
+            self.runtime.block_on(async { (self.domains.host().await, checks(&*self.domains, &self.config).await) });
+        *self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = (Instant::now(), host);
+        all.into_iter().map(|c| (c.name.into(), c.verdict.into(), c.found, c.remedy)).collect()
+    }
+}

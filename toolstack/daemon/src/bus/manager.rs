@@ -1,0 +1,135 @@
+//! Methods of `org.xenpod1.Manager`.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use xenpod_api::error::ErrorName;
+use xenpod_api::ids::{image_path, job_path};
+use zbus::message::{Body, Header};
+use zbus::{ObjectPath, OwnedFd, OwnedVariant};
+
+use super::Service;
+use super::access::{Action, check};
+use super::caller::Caller;
+use super::error::BusError;
+use super::object::sees_image;
+use super::options::Options;
+use super::properties::{image_object, job_object, path};
+use super::reply::Reply;
+use crate::engine::world::ImportKind;
+use crate::engine::{CreateRequest, Failure};
+
+type Given = HashMap<String, OwnedVariant>;
+
+/// Does what `member` says.
+pub(super) async fn call(
+    service: &Arc<Service>,
+    caller: &Caller,
+    header: &Header<'_>,
+    member: &str,
+    body: &Body,
+) -> Result<Reply, BusError> {
+    match member {
+        "CreatePod" => {
+            let (manifest, given): (String, Given) = body.deserialize()?;
+            let mut options = Options::new(given);
+            let start = options.flag("start")?;
+            options.end()?;
+            let spec = xenpod_api::manifest::parse(&manifest).map_err(Failure::from)?;
+            check(service, caller, header, Action::ManagePods, "create", &spec.name).await?;
+            let (state, why) = service.host.state();
+            if state == "no-xen" {
+                return Err(BusError::new(ErrorName::NoXen, why));
+            }
+            let request = CreateRequest { manifest, owner_uid: caller.uid, start };
+            let (job, pod) = service.engine.create(request).await?;
+            Reply::with((job_object(job.id())?, path(pod.id.path()).unwrap_or_default()))
+        }
+        "GetPod" => {
+            let name: String = body.deserialize()?;
+            let pod = service.engine.find(&name).ok().filter(|p| caller.may_see(p.owner_uid));
+            let pod = pod.ok_or_else(|| BusError::from(Failure::NoSuchPod(name)))?;
+            Reply::with(path(pod.id.path()).unwrap_or_default())
+        }
+        "ListPods" => {
+            Options::new(body.deserialize()?).end()?;
+            let all = service.engine.list();
+            let pods: Vec<(String, String, &'static str, ObjectPath<'static>)> = all
+                .iter()
+                .filter(|p| caller.may_see(p.owner_uid))
+                .map(|p| {
+                    let path = path(p.id.path()).unwrap_or_default();
+                    (p.id.to_string(), p.name.to_string(), p.status().state().as_str(), path)
+                })
+                .collect();
+            Reply::with(pods)
+        }
+        "PullImage" => {
+            let (reference, given): (String, Given) = body.deserialize()?;
+            let mut options = Options::new(given);
+            let insecure = options.flag("insecure")?;
+            options.end()?;
+            check(service, caller, header, Action::ManageImages, "pull", &reference).await?;
+            let job = service.engine.pull(caller.uid, reference, insecure)?;
+            Reply::with(job_object(job.id())?)
+        }
+        "ImportImage" => {
+            let (transport, source, name, given): (String, OwnedFd, String, Given) = body.deserialize()?;
+            Options::new(given).end()?;
+            let kind = match transport.as_str() {
+                "oci-archive" => ImportKind::OciArchive,
+                "docker-archive" => ImportKind::DockerArchive,
+                "oci" => ImportKind::OciLayout,
+                other => {
+                    let text = format!("{other:?} is not a transport; there are oci-archive, docker-archive and oci");
+                    return Err(BusError::invalid(text));
+                }
+            };
+            check(service, caller, header, Action::ManageImages, "import", &name).await?;
+            let job = service.engine.import(caller.uid, kind, source.into(), name)?;
+            Reply::with(job_object(job.id())?)
+        }
+        "GetImage" => {
+            let name: String = body.deserialize()?;
+            let image = service.engine.image(&name)?;
+            if !sees_image(service, caller, &image) {
+                return Err(Failure::NoSuchImage(name).into());
+            }
+            Reply::with(image_object(&image.digest)?)
+        }
+        "ListImages" => {
+            Options::new(body.deserialize()?).end()?;
+            let all = service.engine.world().images.list();
+            let images: Vec<(String, Vec<String>, u64, ObjectPath<'static>)> = all
+                .iter()
+                .filter(|i| sees_image(service, caller, i))
+                .map(|i| (i.digest.clone(), i.names.clone(), i.size, path(image_path(&i.digest)).unwrap_or_default()))
+                .collect();
+            Reply::with(images)
+        }
+        "ListJobs" => {
+            Options::new(body.deserialize()?).end()?;
+            let all = service.engine.jobs().list();
+            let jobs: Vec<(ObjectPath<'static>, &'static str, &'static str)> = all
+                .iter()
+                .map(crate::engine::jobs::Job::status)
+                .filter(|j| caller.may_see(j.owner_uid))
+                .map(|j| (path(job_path(j.id)).unwrap_or_default(), j.kind.as_str(), j.state()))
+                .collect();
+            Reply::with(jobs)
+        }
+        "CheckHost" => {
+            Options::new(body.deserialize()?).end()?;
+            let host = service.host.clone();
+            match tokio::task::spawn_blocking(move || host.check()).await {
+                Ok(checks) => Reply::with(checks),
+                Err(e) => Err(BusError::new(ErrorName::Internal, format!("the check broke off: {e}"))),
+            }
+        }
+        "Subscribe" | "Unsubscribe" => {
+            service.callers.subscribe(caller, member == "Subscribe");
+            Reply::of(&())
+        }
+        _ => Err(BusError::unknown_method("org.xenpod1.Manager", member)),
+    }
+}

@@ -1,0 +1,90 @@
+//! Methods of `org.xenpod1.Pod`.
+
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+use xenpod_api::state::PodState;
+use zbus::message::{Body, Header};
+
+use super::Service;
+use super::access::{Action, check};
+use super::caller::Caller;
+use super::error::BusError;
+use super::options::Options;
+use super::properties::job_object;
+use super::reply::Reply;
+use crate::engine::jobs::JobKind;
+use crate::engine::pod::Ask;
+use crate::engine::{Failure, PodHandle};
+
+/// Does what `member` says.
+pub(super) async fn call(
+    service: &Arc<Service>,
+    caller: &Caller,
+    header: &Header<'_>,
+    pod: &PodHandle,
+    member: &str,
+    body: &Body,
+) -> Result<Reply, BusError> {
+    let may = async |verb| check(service, caller, header, Action::ManagePods, verb, &pod.name).await;
+    let engine = &service.engine;
+    match member {
+        "Start" => {
+            Options::new(body.deserialize()?).end()?;
+            may("start").await?;
+            let job = engine.ask(pod, caller.uid, JobKind::Start, |job| Ask::Start { job })?;
+            Reply::with(job_object(job.id())?)
+        }
+        "Stop" => {
+            let mut options = Options::new(body.deserialize()?);
+            let grace_seconds = options.take::<u32>("grace_seconds", "u")?;
+            options.end()?;
+            may("stop").await?;
+            let job = engine.ask(pod, caller.uid, JobKind::Stop, |job| Ask::Stop { grace_seconds, job })?;
+            Reply::with(job_object(job.id())?)
+        }
+        "Remove" => {
+            let mut options = Options::new(body.deserialize()?);
+            let force = options.flag("force")?;
+            options.end()?;
+            may("remove").await?;
+            let job = engine.ask(pod, caller.uid, JobKind::Remove, |job| Ask::Remove { force, job })?;
+            Reply::with(job_object(job.id())?)
+        }
+        "Pause" => {
+            Options::new(body.deserialize()?).end()?;
+            may("pause").await?;
+            answered(pod, Ask::Pause).await
+        }
+        "Resume" => {
+            Options::new(body.deserialize()?).end()?;
+            may("resume").await?;
+            answered(pod, Ask::Resume).await
+        }
+        "Wait" => {
+            Options::new(body.deserialize()?).end()?;
+            let mut status = pod.watch();
+            let over =
+                |s: &crate::engine::PodStatus| s.removed || matches!(s.state(), PodState::Stopped | PodState::Failed);
+            match status.wait_for(|s| over(s)).await {
+                Ok(s) => Reply::with((s.state().as_str(), s.exit_code())),
+                Err(_) => Err(Failure::Removed(pod.name.to_string()).into()),
+            }
+        }
+        _ => Err(BusError::unknown_method("org.xenpod1.Pod", member)),
+    }
+}
+
+/// Sends a request that is answered when it is done.
+async fn answered(
+    pod: &PodHandle,
+    ask: impl FnOnce(oneshot::Sender<Result<(), Failure>>) -> Ask,
+) -> Result<Reply, BusError> {
+    let (answer, done) = oneshot::channel();
+    pod.ask(ask(answer));
+    match done.await {
+        Ok(result) => result?,
+        Err(_) => return Err(Failure::Removed(pod.name.to_string()).into()),
+    }
+    Reply::of(&())
+}

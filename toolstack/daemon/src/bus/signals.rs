@@ -1,0 +1,268 @@
+//! What changes, told to those who may hear it.
+//!
+//! A change only says where to look. What is sent is the difference between what was last told of an object and what it shows now, so
+//! a property that did not change is not sent, and several changes in a row are one signal.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use serde::Serialize;
+use tokio::sync::mpsc;
+use xenpod_api::ids::{PodId, ROOT_PATH, image_path, job_path};
+use zbus::names::OwnedUniqueName;
+use zbus::{DynamicType, Message, ObjectPath};
+
+use super::Service;
+use super::object::{container_path, exec_path};
+use super::properties::{self, Properties, path};
+use crate::engine::Change;
+use crate::engine::exec;
+use crate::engine::jobs;
+
+const MANAGER: &str = "org.xenpod1.Manager";
+/// Root's objects: their signals are broadcast.
+const ROOT: u32 = 0;
+
+/// What was last told of an object.
+struct Told {
+    interface: &'static str,
+    owner_uid: u32,
+    properties: Properties,
+}
+
+struct Publisher {
+    service: Arc<Service>,
+    told: HashMap<String, Told>,
+}
+
+/// Publishes until the engine ends.
+pub(super) async fn publish(service: Arc<Service>, mut changes: mpsc::UnboundedReceiver<Change>) {
+    let mut publisher = Publisher { service, told: HashMap::new() };
+    publisher.begin();
+    let mut batch = Vec::new();
+    while changes.recv_many(&mut batch, 64).await > 0 {
+        let mut seen: Vec<Change> = Vec::with_capacity(batch.len());
+        for change in batch.drain(..) {
+            // Several of one kind in a row are one; the order of what begins and ends stays.
+            if seen.last() != Some(&change) {
+                seen.push(change);
+            }
+        }
+        for change in seen {
+            publisher.change(change).await;
+        }
+    }
+}
+
+impl Publisher {
+    /// What was there before anybody could listen needs no telling.
+    fn begin(&mut self) {
+        for pod in self.service.engine.list() {
+            self.note_pod(pod.id);
+        }
+        for image in self.service.engine.world().images.list() {
+            let properties = properties::of_image(&image);
+            let told = Told { interface: "org.xenpod1.Image", owner_uid: ROOT, properties };
+            self.told.insert(image_path(&image.digest), told);
+        }
+    }
+
+    fn note_pod(&mut self, id: PodId) {
+        for (path, told) in self.look_at_pod(id) {
+            self.told.insert(path, told);
+        }
+    }
+
+    /// A pod and its containers as they are now.
+    fn look_at_pod(&self, id: PodId) -> Vec<(String, Told)> {
+        let Some(pod) = self.service.engine.pod(id) else { return Vec::new() };
+        let status = pod.status();
+        let owner_uid = pod.owner_uid;
+        let properties = properties::of_pod(&pod, &status);
+        let mut found = vec![(id.path(), Told { interface: "org.xenpod1.Pod", owner_uid, properties })];
+        for c in &status.record.containers {
+            let properties = properties::container(&pod, &status, c);
+            let told = Told { interface: "org.xenpod1.Container", owner_uid, properties };
+            found.push((container_path(&pod, &c.name), told));
+        }
+        found
+    }
+
+    async fn change(&mut self, change: Change) {
+        match change {
+            Change::PodNew(id) => {
+                for (path, told) in self.look_at_pod(id) {
+                    let owner = told.owner_uid;
+                    self.added(path.clone(), told).await;
+                    if path == id.path() {
+                        self.manager_signal(owner, "PodNew", (id.to_string(), object(&path))).await;
+                    }
+                }
+            }
+            Change::Pod(id) => {
+                for (path, told) in self.look_at_pod(id) {
+                    self.update(path, told).await;
+                }
+            }
+            Change::PodGone(id) => {
+                let prefix = format!("{}/", id.path());
+                let below: Vec<String> = self.told.keys().filter(|p| p.starts_with(&prefix)).cloned().collect();
+                for path in below {
+                    self.removed(&path).await;
+                }
+                if let Some(owner) = self.removed(&id.path()).await {
+                    self.manager_signal(owner, "PodRemoved", (id.to_string(), object(&id.path()))).await;
+                }
+            }
+            Change::Exec(pod, number) => {
+                let Some(exec) = self.service.engine.pod(pod).and_then(|p| p.exec(number)) else { return };
+                let properties = properties::of_exec(&exec);
+                let told = Told { interface: "org.xenpod1.Exec", owner_uid: exec.owner_uid, properties };
+                let path = exec_path(&exec);
+                if self.told.contains_key(&path) { self.update(path, told).await } else { self.added(path, told).await }
+            }
+            Change::ExecGone(pod, number) => {
+                let (prefix, suffix) = (format!("{}/", pod.path()), format!("/exec/{number}"));
+                let path = self.told.keys().find(|p| p.starts_with(&prefix) && p.ends_with(&suffix)).cloned();
+                if let Some(path) = path {
+                    self.removed(&path).await;
+                }
+            }
+            Change::ImageNew(digest) | Change::Image(digest) => {
+                let Ok(image) = self.service.engine.image(&digest) else { return };
+                let properties = properties::of_image(&image);
+                let told = Told { interface: "org.xenpod1.Image", owner_uid: ROOT, properties };
+                let path = image_path(&digest);
+                if self.told.contains_key(&path) {
+                    self.update(path, told).await;
+                } else {
+                    self.added(path.clone(), told).await;
+                    self.manager_signal(ROOT, "ImageNew", (digest, object(&path))).await;
+                }
+            }
+            Change::ImageGone(digest) => {
+                let path = image_path(&digest);
+                if self.removed(&path).await.is_some() {
+                    self.manager_signal(ROOT, "ImageRemoved", (digest, object(&path))).await;
+                }
+            }
+            Change::JobNew(id) => self.job(id).await,
+            Change::Job(id) => self.job(id).await,
+            Change::JobEnded(id) => self.job_ended(id).await,
+        }
+    }
+
+    async fn job(&mut self, id: u32) {
+        let Some(status) = self.service.engine.jobs().get(id).map(|j| j.status()) else { return };
+        let told =
+            Told { interface: "org.xenpod1.Job", owner_uid: status.owner_uid, properties: properties::of_job(&status) };
+        let path = job_path(id);
+        if self.told.contains_key(&path) {
+            self.update(path, told).await;
+        } else {
+            self.added(path.clone(), told).await;
+            self.manager_signal(status.owner_uid, "JobNew", (id, object(&path))).await;
+        }
+    }
+
+    async fn job_ended(&mut self, id: u32) {
+        self.job(id).await;
+        let Some(status) = self.service.engine.jobs().get(id).map(|j| j.status()) else { return };
+        if let Some(outcome) = status.outcome {
+            let told = (id, object(&job_path(id)), outcome.result.as_str(), outcome.error_name, outcome.message);
+            self.manager_signal(status.owner_uid, "JobRemoved", told).await;
+        }
+        // It can still be looked at for a while.
+        let service = self.service.clone();
+        self.told.remove(&job_path(id));
+        tokio::spawn(async move {
+            tokio::time::sleep(jobs::LINGER).await;
+            service.engine.jobs().forget(id);
+        });
+        debug_assert!(exec::LINGER < jobs::LINGER);
+    }
+
+    /// Sends what is not as it was last told.
+    async fn update(&mut self, path: String, now: Told) {
+        let Some(before) = self.told.get(&path) else {
+            self.told.insert(path, now);
+            return;
+        };
+        let changed: Properties = now
+            .properties
+            .iter()
+            .filter(|(name, value)| before.properties.get(*name) != Some(*value))
+            .filter_map(|(name, value)| Some((*name, value.try_clone().ok()?)))
+            .collect();
+        if changed.is_empty() {
+            return;
+        }
+        let state = (now.interface == "org.xenpod1.Pod" && changed.contains_key("State"))
+            .then(|| (text(&now.properties, "State"), text(&now.properties, "Reason")));
+        let body = (now.interface, changed, Vec::<&str>::new());
+        let owner = now.owner_uid;
+        self.told.insert(path.clone(), now);
+        self.send(owner, &path, "org.freedesktop.DBus.Properties", "PropertiesChanged", body).await;
+        if let Some(state) = state {
+            self.send(owner, &path, "org.xenpod1.Pod", "StateChanged", state).await;
+        }
+    }
+
+    async fn added(&mut self, path: String, told: Told) {
+        let owner = told.owner_uid;
+        let properties: Properties =
+            told.properties.iter().filter_map(|(name, value)| Some((*name, value.try_clone().ok()?))).collect();
+        let body = (object(&path), HashMap::from([(told.interface, properties)]));
+        self.told.insert(path, told);
+        self.send(owner, ROOT_PATH, "org.freedesktop.DBus.ObjectManager", "InterfacesAdded", body).await;
+    }
+
+    /// Returns whose it was, if it was known.
+    async fn removed(&mut self, path: &str) -> Option<u32> {
+        let told = self.told.remove(path)?;
+        let body = (object(path), vec![told.interface]);
+        let interface = "org.freedesktop.DBus.ObjectManager";
+        self.send(told.owner_uid, ROOT_PATH, interface, "InterfacesRemoved", body).await;
+        Some(told.owner_uid)
+    }
+
+    async fn manager_signal<B: Serialize + DynamicType>(&self, owner_uid: u32, name: &str, body: B) {
+        self.send(owner_uid, ROOT_PATH, MANAGER, name, body).await;
+    }
+
+    async fn send<B: Serialize + DynamicType>(&self, owner_uid: u32, path: &str, interface: &str, name: &str, body: B) {
+        let mut messages = Vec::new();
+        let build = |to: Option<OwnedUniqueName>| -> zbus::Result<Message> {
+            let signal = Message::signal(path, interface, name);
+            match to {
+                Some(to) => signal.destination(to).build(&body),
+                None => signal.build(&body),
+            }
+        };
+        let to: Vec<Option<OwnedUniqueName>> = if owner_uid == ROOT {
+            vec![None]
+        } else {
+            self.service.callers.listeners(owner_uid).into_iter().map(Some).collect()
+        };
+        for to in to {
+            match build(to) {
+                Ok(message) => messages.push(message),
+                Err(error) => tracing::error!(signal = name, %error, "a signal could not be made"),
+            }
+        }
+        if let Err(error) = self.service.bus.send_all(&messages).await {
+            tracing::debug!(signal = name, %error, "a signal could not be sent");
+        }
+    }
+}
+
+fn object(text: &str) -> ObjectPath<'static> {
+    path(text.to_string()).unwrap_or_default()
+}
+
+fn text(properties: &Properties, name: &str) -> String {
+    match properties.get(name) {
+        Some(zbus::Variant::Str(s)) => s.to_string(),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,219 @@
+//! What can go wrong with a pod, and what it is called on the bus.
+
+use xenpod_api::error::ErrorName;
+use xenpod_api::manifest::ManifestError;
+use xenpod_images::error::ErrorKind as ImageErrorKind;
+use xenpod_protocol::message::ErrorKind as GuestErrorKind;
+use xenpod_xen::hypervisor::HypervisorError;
+
+use super::transition::Refusal;
+use super::world::{DomainError, ImageError, NetError};
+use crate::devices::DeviceError;
+use crate::guest::GuestError;
+use crate::journal::JournalError;
+
+/// Why a request was not carried out. The text names the object, the cause and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum Failure {
+    /// It does not fit the pod's state; nothing was done.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// No pod of that name or id.
+    #[error("no pod has the name or id {0:?}; `xenpodctl ps -a` lists them")]
+    NoSuchPod(String),
+    /// The pod has no such container.
+    #[error("pod {pod} has no container {container:?}")]
+    NoSuchContainer {
+        /// The pod.
+        pod: String,
+        /// What was asked for.
+        container: String,
+    },
+    /// The container does not run.
+    #[error("container {container} of pod {pod} is {state}")]
+    ContainerNotRunning {
+        /// The pod.
+        pod: String,
+        /// The container.
+        container: String,
+        /// What it is.
+        state: String,
+    },
+    /// The name is taken.
+    #[error("a pod named {0} exists already; remove it or choose another name")]
+    PodExists(String),
+    /// The manifest.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// A bound of the host or of the user.
+    #[error("{0}")]
+    Limit(String),
+    /// Images.
+    #[error("{}{source}", prefix(.pod))]
+    Image {
+        /// The pod that wanted it, if one did.
+        pod: Option<String>,
+        /// Why.
+        source: ImageError,
+    },
+    /// No image of that name.
+    #[error("no image has the name or digest {0:?}; `xenpodctl images` lists them")]
+    NoSuchImage(String),
+    /// Something about a container that cannot work with its image.
+    #[error("pod {pod}: container {container}: {why}")]
+    BadContainer {
+        /// The pod.
+        pod: String,
+        /// The container.
+        container: String,
+        /// What is wrong.
+        why: String,
+    },
+    /// The domain.
+    #[error("pod {pod}: {source}")]
+    Domain {
+        /// The pod.
+        pod: String,
+        /// Why.
+        source: DomainError,
+    },
+    /// A block device.
+    #[error("pod {pod}: {source}")]
+    Device {
+        /// The pod.
+        pod: String,
+        /// Why.
+        source: DeviceError,
+    },
+    /// The network.
+    #[error("pod {pod}: {source}")]
+    Net {
+        /// The pod.
+        pod: String,
+        /// Why.
+        source: NetError,
+    },
+    /// The guest.
+    #[error("pod {pod}: {}{source}", prefix(.container))]
+    Guest {
+        /// The pod.
+        pod: String,
+        /// The container it was about.
+        container: Option<String>,
+        /// Why.
+        source: GuestError,
+    },
+    /// The domain ended while it was needed.
+    #[error("pod {pod}: its domain {how} while it was being started")]
+    DomainEnded {
+        /// The pod.
+        pod: String,
+        /// What became of it.
+        how: String,
+    },
+    /// The record.
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    /// A log.
+    #[error("pod {pod}: {source}")]
+    Log {
+        /// The pod.
+        pod: String,
+        /// Why.
+        source: crate::logs::LogError,
+    },
+    /// Somebody asked for it to end.
+    #[error("{0} was cancelled")]
+    Cancelled(String),
+    /// The pod went away while it was asked.
+    #[error("pod {0} has been removed")]
+    Removed(String),
+    /// There is no Xen.
+    #[error("{0}")]
+    NoXen(String),
+    /// Several things, all of which a person should see.
+    #[error("{}", join(.0))]
+    Several(Vec<Failure>),
+}
+
+fn prefix(of: &Option<String>) -> String {
+    of.as_ref().map(|name| format!("{name}: ")).unwrap_or_default()
+}
+
+fn join(failures: &[Failure]) -> String {
+    failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+impl Failure {
+    /// The error's name on the bus.
+    #[must_use]
+    pub fn name(&self) -> ErrorName {
+        use ErrorName as N;
+        match self {
+            Self::Refused(_) | Self::ContainerNotRunning { .. } => N::BadState,
+            Self::NoSuchPod(_) | Self::Removed(_) => N::NoSuchPod,
+            Self::NoSuchContainer { .. } => N::NoSuchContainer,
+            Self::PodExists(_) => N::PodExists,
+            Self::Manifest(e) => e.name(),
+            Self::Limit(_) => N::LimitsExceeded,
+            Self::NoSuchImage(_) => N::NoSuchImage,
+            Self::Image { source, .. } => image_name(source),
+            Self::BadContainer { .. } => N::ManifestInvalid,
+            Self::Domain { source, .. } => domain_name(source),
+            Self::Device { .. } => N::DeviceFailed,
+            Self::Net { .. } => N::NetworkFailed,
+            Self::Guest { source, .. } => guest_name(source),
+            Self::DomainEnded { .. } => N::GuestFailed,
+            Self::Journal(_) | Self::Log { .. } => N::StateFailed,
+            Self::Cancelled(_) => N::Cancelled,
+            Self::NoXen(_) => N::NoXen,
+            Self::Several(all) => all.first().map_or(N::Internal, Failure::name),
+        }
+    }
+
+    /// One word for a pod's `Reason`: the last part of the error's name.
+    #[must_use]
+    pub fn reason(&self) -> &'static str {
+        self.name().as_str().rsplit('.').next().unwrap_or_default()
+    }
+}
+
+fn image_name(error: &ImageError) -> ErrorName {
+    match error {
+        ImageError::InUse { .. } => ErrorName::ImageInUse,
+        ImageError::NotHere { .. } => ErrorName::ImageUnavailable,
+        ImageError::Store(e) => match e.kind {
+            ImageErrorKind::NotFound { .. }
+            | ImageErrorKind::Ambiguous { .. }
+            | ImageErrorKind::Unauthorized { .. }
+            | ImageErrorKind::Unreachable { .. }
+            | ImageErrorKind::Registry { .. } => ErrorName::ImageUnavailable,
+            ImageErrorKind::BadReference { .. } => ErrorName::InvalidArgs,
+            ImageErrorKind::Cancelled => ErrorName::Cancelled,
+            _ => ErrorName::ImageInvalid,
+        },
+    }
+}
+
+fn domain_name(error: &DomainError) -> ErrorName {
+    match error {
+        DomainError::Hypervisor(HypervisorError::Unavailable { .. }) => ErrorName::NoXen,
+        DomainError::Hypervisor(HypervisorError::NotEnoughMemory { .. }) => ErrorName::NotEnoughMemory,
+        DomainError::Hypervisor(HypervisorError::Kernel { .. }) | DomainError::Kernel(_) => ErrorName::KernelInvalid,
+        DomainError::Hypervisor(_) | DomainError::Dying { .. } => ErrorName::HypervisorFailed,
+        DomainError::Store { .. } => ErrorName::StoreFailed,
+        DomainError::Device { .. } => ErrorName::DeviceFailed,
+        DomainError::NoHello { .. } | DomainError::Channel(_) => ErrorName::GuestFailed,
+    }
+}
+
+fn guest_name(error: &GuestError) -> ErrorName {
+    let GuestError::Refused(refused) = error else { return ErrorName::GuestFailed };
+    match refused.kind() {
+        GuestErrorKind::NotFound => ErrorName::CommandNotFound,
+        GuestErrorKind::PermissionDenied | GuestErrorKind::BadFormat | GuestErrorKind::BadUser => ErrorName::ExecFailed,
+        GuestErrorKind::BadState => ErrorName::BadState,
+        GuestErrorKind::NoMemory => ErrorName::NotEnoughMemory,
+        _ => ErrorName::GuestFailed,
+    }
+}

@@ -1,0 +1,426 @@
+//! The engine: every pod's life, without a word of the bus.
+//!
+//! ```text
+//!  bus ----create, verbs----> Engine ----Ask----> [ task of the pod ] ----> World (traits)
+//!      <---Change (what to look at again)--              |
+//!                                                   Journal: intent before act
+//! ```
+//!
+//! One task owns a pod; everybody else sends it an [`Ask`](pod::Ask) and looks at its published [`PodStatus`]. What may be asked
+//! when is [`transition`]'s. Whatever goes wrong, what the record names is taken back by the one [`release`](pod), which
+//! start-up uses as well.
+
+pub mod exec;
+mod failure;
+pub mod jobs;
+pub mod pod;
+mod process;
+pub mod reconcile;
+mod status;
+pub mod transition;
+mod watcher;
+pub mod world;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::mpsc;
+use xenpod_api::ids::PodId;
+use xenpod_api::manifest;
+use xenpod_api::spec::PullPolicy;
+use xenpod_api::state::{ContainerState, ExitReason, PodState};
+
+pub use failure::Failure;
+pub use pod::PodHandle;
+pub use status::PodStatus;
+
+use crate::clock;
+use crate::journal::{ContainerRecord, ImageUse, Intent, Record, VERSION};
+use jobs::{Job, JobKind, Jobs};
+use pod::Ask;
+use world::{ImageError, ImageInfo, ImportKind, World};
+
+/// Something changed: look at it again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// A pod is there.
+    PodNew(PodId),
+    /// A pod is not what it was.
+    Pod(PodId),
+    /// A pod is gone.
+    PodGone(PodId),
+    /// A command runs in a container, or does so no more.
+    Exec(PodId, u32),
+    /// It cannot be looked at any more.
+    ExecGone(PodId, u32),
+    /// An image is there.
+    ImageNew(String),
+    /// An image's names changed.
+    Image(String),
+    /// An image is gone.
+    ImageGone(String),
+    /// A job has begun.
+    JobNew(u32),
+    /// A job has got further.
+    Job(u32),
+    /// A job has ended.
+    JobEnded(u32),
+}
+
+/// What a new pod is to be.
+#[derive(Clone, Debug)]
+pub struct CreateRequest {
+    /// The manifest's text.
+    pub manifest: String,
+    /// Who asks.
+    pub owner_uid: u32,
+    /// Start it too.
+    pub start: bool,
+}
+
+#[derive(Default)]
+struct Pods {
+    by_id: HashMap<PodId, PodHandle>,
+    by_name: HashMap<String, PodId>,
+}
+
+/// All pods.
+pub struct Engine {
+    world: Arc<World>,
+    pods: Mutex<Pods>,
+    jobs: Jobs,
+    changes: mpsc::UnboundedSender<Change>,
+}
+
+impl Engine {
+    /// An engine without pods; [`reconcile`] brings back those on disk. What changes comes out of the receiver.
+    #[must_use]
+    pub fn new(world: World) -> (Arc<Self>, mpsc::UnboundedReceiver<Change>) {
+        let (changes, out) = mpsc::unbounded_channel();
+        let jobs = Jobs::new(world.settings.max_jobs, changes.clone());
+        let engine = Arc::new(Self { world: Arc::new(world), pods: Mutex::default(), jobs, changes });
+        watcher::spawn(&engine);
+        (engine, out)
+    }
+
+    fn pods(&self) -> MutexGuard<'_, Pods> {
+        self.pods.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The world the engine works on.
+    #[must_use]
+    pub fn world(&self) -> &Arc<World> {
+        &self.world
+    }
+
+    /// The jobs.
+    #[must_use]
+    pub fn jobs(&self) -> &Jobs {
+        &self.jobs
+    }
+
+    /// A pod by its id.
+    #[must_use]
+    pub fn pod(&self, id: PodId) -> Option<PodHandle> {
+        self.pods().by_id.get(&id).cloned()
+    }
+
+    /// A pod by its name, or by its id in full.
+    ///
+    /// # Errors
+    /// [`Failure::NoSuchPod`].
+    pub fn find(&self, name_or_id: &str) -> Result<PodHandle, Failure> {
+        let pods = self.pods();
+        let id = pods.by_name.get(name_or_id).copied().or_else(|| name_or_id.parse().ok());
+        id.and_then(|id| pods.by_id.get(&id)).cloned().ok_or_else(|| Failure::NoSuchPod(name_or_id.into()))
+    }
+
+    /// Every pod, in the order of creation.
+    #[must_use]
+    pub fn list(&self) -> Vec<PodHandle> {
+        let mut all: Vec<_> = self.pods().by_id.values().cloned().collect();
+        all.sort_by_key(|p| (p.created_usec, p.id));
+        all
+    }
+
+    /// Takes a manifest and begins a pod. When this returns, its record is on disk and its name is taken.
+    ///
+    /// # Errors
+    /// The manifest's, a name that is taken, limits, and what the disk says. Nothing remains then.
+    pub async fn create(self: &Arc<Self>, request: CreateRequest) -> Result<(Job, PodHandle), Failure> {
+        let asked = std::time::Instant::now();
+        let spec = manifest::parse(&request.manifest)?;
+        let name = spec.name.clone();
+        let id = PodId::random();
+        {
+            let mut pods = self.pods();
+            if pods.by_name.contains_key(&name) {
+                return Err(Failure::PodExists(name));
+            }
+            let settings = &self.world.settings;
+            if pods.by_id.len() >= settings.max_pods {
+                return Err(Failure::Limit(format!(
+                    "this host has {} pods, as many as max_pods allows",
+                    settings.max_pods
+                )));
+            }
+            let own = pods.by_id.values().filter(|p| p.owner_uid == request.owner_uid).count();
+            if request.owner_uid != 0 && own >= settings.max_pods_per_user {
+                return Err(Failure::Limit(format!(
+                    "user {} has {own} pods, as many as per_user allows",
+                    request.owner_uid
+                )));
+            }
+            pods.by_name.insert(name.clone(), id);
+        }
+        let result = self.begin(id, spec, &request, asked).await;
+        if result.is_err() {
+            self.pods().by_name.remove(&name);
+            self.world.net.forget(id);
+        }
+        result
+    }
+
+    async fn begin(
+        self: &Arc<Self>,
+        id: PodId,
+        spec: xenpod_api::spec::PodSpec,
+        request: &CreateRequest,
+        asked: std::time::Instant,
+    ) -> Result<(Job, PodHandle), Failure> {
+        let refuse = |source| Failure::Net { pod: spec.name.clone(), source };
+        let mut lease = self.world.net.allocate(id, spec.ipv4).map_err(refuse)?;
+        if let Some(mac) = spec.mac {
+            let same = |p: &PodHandle| p.status().record.lease.is_some_and(|l| l.mac == mac);
+            if let Some(holder) = self.list().into_iter().find(same) {
+                return Err(refuse(world::NetError(format!("its MAC address is that of pod {}", holder.name))));
+            }
+            lease.mac = mac;
+        }
+        let containers = spec
+            .containers
+            .iter()
+            .map(|c| {
+                let mut record = ContainerRecord::new(&c.name);
+                // What is here needs no fetching, and stands in the record before anything is taken.
+                if c.pull_policy != PullPolicy::Always
+                    && let Ok(Some(image)) = self.world.images.find(&c.image)
+                {
+                    record.image = Some(ImageUse { reference: c.image.clone(), digest: image.digest.clone() });
+                }
+                record
+            })
+            .collect();
+        let record = Record {
+            version: VERSION,
+            id,
+            owner_uid: request.owner_uid,
+            created_usec: clock::now_usec(),
+            manifest: request.manifest.clone(),
+            spec,
+            intent: Intent::Create,
+            state: PodState::Creating,
+            reason: String::new(),
+            message: String::new(),
+            started_usec: 0,
+            stopped_usec: 0,
+            lease: Some(lease),
+            containers,
+            kernel_digest: String::new(),
+            domid: None,
+            next_stream: 1,
+            last_event: 0,
+            rest: BTreeMap::new(),
+        };
+        let job = self.jobs.begin(JobKind::Create, request.owner_uid, vec![id.path()])?;
+        let saved = save(&self.world, record.clone()).await.map_err(Failure::from);
+        if saved.is_err() {
+            let _ = self.world.journal.remove(id);
+            job.end(&saved);
+        }
+        saved?;
+        let handle = self.adopt(record, Some(asked));
+        let _ = self.changes.send(Change::PodNew(id));
+        handle.ask(Ask::Create { start: request.start, job: job.clone() });
+        Ok((job, handle))
+    }
+
+    /// Starts the task of a pod.
+    fn adopt(self: &Arc<Self>, record: Record, asked: Option<std::time::Instant>) -> PodHandle {
+        let (id, name) = (record.id, record.spec.name.clone());
+        let handle = pod::spawn(self.world.clone(), record, self.changes.clone(), Arc::downgrade(self), asked);
+        let mut pods = self.pods();
+        pods.by_name.insert(name, id);
+        pods.by_id.insert(id, handle.clone());
+        handle
+    }
+
+    /// Called by a pod's task when all of it is gone.
+    fn forget(&self, id: PodId, name: &str) {
+        let mut pods = self.pods();
+        pods.by_id.remove(&id);
+        if pods.by_name.get(name) == Some(&id) {
+            pods.by_name.remove(name);
+        }
+        drop(pods);
+        self.world.net.forget(id);
+        let _ = self.changes.send(Change::PodGone(id));
+    }
+
+    /// Begins a job of a pod.
+    ///
+    /// # Errors
+    /// [`Failure::Limit`].
+    pub fn ask(
+        &self,
+        pod: &PodHandle,
+        by_uid: u32,
+        kind: JobKind,
+        ask: impl FnOnce(Job) -> Ask,
+    ) -> Result<Job, Failure> {
+        let job = self.jobs.begin(kind, by_uid, vec![pod.id.path()])?;
+        pod.ask(ask(job.clone()));
+        Ok(job)
+    }
+
+    /// Begins to fetch an image.
+    ///
+    /// # Errors
+    /// [`Failure::Limit`].
+    pub fn pull(self: &Arc<Self>, by_uid: u32, reference: String, insecure: bool) -> Result<Job, Failure> {
+        let job = self.jobs.begin(JobKind::Pull, by_uid, Vec::new())?;
+        let (this, work) = (self.clone(), job.clone());
+        tokio::spawn(async move {
+            let pull = this.world.images.pull(&reference, insecure, work.progress());
+            let result = this.image_job(&work, &reference, pull).await;
+            work.end(&result);
+        });
+        Ok(job)
+    }
+
+    /// Begins to take an image from a file or folder.
+    ///
+    /// # Errors
+    /// [`Failure::Limit`].
+    pub fn import(
+        self: &Arc<Self>,
+        by_uid: u32,
+        kind: ImportKind,
+        source: std::os::fd::OwnedFd,
+        name: String,
+    ) -> Result<Job, Failure> {
+        let job = self.jobs.begin(JobKind::Import, by_uid, Vec::new())?;
+        let (this, work) = (self.clone(), job.clone());
+        tokio::spawn(async move {
+            let import = this.world.images.import(kind, source, &name, work.progress());
+            let result = this.image_job(&work, &name, import).await;
+            work.end(&result);
+        });
+        Ok(job)
+    }
+
+    async fn image_job(
+        &self,
+        job: &Job,
+        name: &str,
+        work: impl Future<Output = Result<Arc<ImageInfo>, ImageError>>,
+    ) -> Result<(), Failure> {
+        let Some(done) = job.canceller().or(work).await else {
+            return Err(Failure::Cancelled(format!("image {name}")));
+        };
+        let image = done.map_err(|source| Failure::Image { pod: None, source })?;
+        job.add_object(xenpod_api::ids::image_path(&image.digest));
+        let _ = self.changes.send(Change::ImageNew(image.digest.clone()));
+        tracing::info!(image = name, digest = image.digest, "image is here");
+        Ok(())
+    }
+
+    /// An image by a name or digest.
+    ///
+    /// # Errors
+    /// [`Failure::NoSuchImage`].
+    pub fn image(&self, reference: &str) -> Result<Arc<ImageInfo>, Failure> {
+        let found = self.world.images.find(reference).map_err(|source| Failure::Image { pod: None, source })?;
+        found.ok_or_else(|| Failure::NoSuchImage(reference.into()))
+    }
+
+    /// Names of the pods that use an image.
+    #[must_use]
+    pub fn users_of(&self, digest: &str) -> Vec<String> {
+        let mut users: Vec<String> = self
+            .list()
+            .iter()
+            .map(PodHandle::status)
+            .filter(|s| s.record.containers.iter().any(|c| c.image.as_ref().is_some_and(|i| i.digest == digest)))
+            .map(|s| s.record.spec.name.clone())
+            .collect();
+        users.sort();
+        users
+    }
+
+    /// Removes an image that no pod uses.
+    ///
+    /// # Errors
+    /// [`ImageError::InUse`], and what the store says.
+    pub async fn remove_image(&self, digest: &str) -> Result<(), Failure> {
+        let pods = self.users_of(digest);
+        let result = if pods.is_empty() {
+            self.world.images.remove(digest).await
+        } else {
+            Err(ImageError::InUse { image: digest.into(), pods })
+        };
+        result.map_err(|source| Failure::Image { pod: None, source })?;
+        let _ = self.changes.send(Change::ImageGone(digest.into()));
+        Ok(())
+    }
+
+    /// Takes one name from an image; with its last name the image goes, unless a pod uses it.
+    ///
+    /// # Errors
+    /// [`Failure::NoSuchImage`] when it is not a name of that image, else as [`remove_image`](Self::remove_image).
+    pub async fn remove_image_name(&self, digest: &str, name: &str) -> Result<(), Failure> {
+        let image = self.image(name)?;
+        if image.digest != digest {
+            return Err(Failure::NoSuchImage(name.into()));
+        }
+        if image.names.len() <= 1 {
+            return self.remove_image(digest).await;
+        }
+        self.world.images.remove(name).await.map_err(|source| Failure::Image { pod: None, source })?;
+        let _ = self.changes.send(Change::Image(digest.into()));
+        Ok(())
+    }
+
+    /// How many pods have a domain.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.list().iter().filter(|p| p.status().domid.is_some()).count()
+    }
+}
+
+/// Writes a record without holding up the other pods.
+async fn save(world: &Arc<World>, record: Record) -> Result<(), crate::journal::JournalError> {
+    let journal = world.journal.clone();
+    match tokio::task::spawn_blocking(move || journal.save(&record)).await {
+        Ok(result) => result,
+        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+    }
+}
+
+/// The exit code and reason that a container's end is known by.
+fn exit_meaning(exit: &xenpod_protocol::message::Exit) -> (i32, i32, ExitReason) {
+    let signal = i32::try_from(exit.signal).unwrap_or(0);
+    let code = if signal != 0 { 128 + signal } else { i32::try_from(exit.code).unwrap_or(255) };
+    let reason = match (exit.oom_killed, signal, code) {
+        (true, ..) => ExitReason::OomKilled,
+        (_, 0, 0) => ExitReason::Completed,
+        (_, 0, _) => ExitReason::Error,
+        _ => ExitReason::Signal,
+    };
+    (code, signal, reason)
+}
+
+/// True for a container that has a process, or will have one again by itself.
+fn is_active(state: ContainerState) -> bool {
+    matches!(state, ContainerState::Running | ContainerState::Waiting)
+}

@@ -1,0 +1,313 @@
+//! What happens to a pod that nobody asked for: exits, kills for memory, a domain that stops or is paused by others.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use xenpod_api::spec::RestartPolicy;
+use xenpod_api::state::{ContainerState, ExitReason, PodState};
+use xenpod_protocol::message::event::What;
+use xenpod_protocol::message::{self, request::Op};
+use xenpod_xen::hypervisor::ShutdownReason;
+
+use super::super::failure::Failure;
+use super::super::watcher::Sight;
+use super::super::world::DomainView;
+use super::super::{exit_meaning, is_active};
+use super::{Happening, Pod};
+use crate::clock;
+use crate::guest::FromGuest;
+use crate::journal::Intent;
+
+/// A container that ran for this long is not in a loop of crashes: its next restart is at once again.
+const LONG_RUN: Duration = Duration::from_secs(600);
+
+/// The state, the reason and the words for a domain that ended by itself.
+pub(in super::super) fn how_it_ended(reason: ShutdownReason) -> (PodState, &'static str) {
+    match reason {
+        ShutdownReason::Poweroff => (PodState::Stopped, "powered itself off"),
+        ShutdownReason::Reboot => (PodState::Stopped, "asked for a reboot"),
+        ShutdownReason::Suspend => (PodState::Failed, "suspended itself"),
+        ShutdownReason::Crash => (PodState::Failed, "crashed"),
+        ShutdownReason::Watchdog => (PodState::Failed, "was ended by its watchdog"),
+        ShutdownReason::SoftReset => (PodState::Failed, "asked for a soft reset"),
+        ShutdownReason::Unknown(_) => (PodState::Failed, "ended for a reason that is not known"),
+    }
+}
+
+impl Pod {
+    pub(super) async fn happened(&mut self, happening: Happening) {
+        match happening {
+            Happening::Guest(FromGuest::Event(event)) => {
+                self.guest_event(event).await;
+                self.end_if_over().await;
+            }
+            Happening::Guest(FromGuest::Up { .. }) => {}
+            Happening::Guest(FromGuest::Lost { why }) => self.guest_lost(&why).await,
+            Happening::GuestClosed => self.guest_lost("it is closed").await,
+            Happening::Sight(sight) => self.sighted(sight).await,
+            Happening::Restart(name) => self.restart(&name).await,
+            Happening::Retry => self.release_again().await,
+        }
+    }
+
+    /// Takes in one event: first the record, then the acknowledgement.
+    pub(super) async fn guest_event(&mut self, event: message::Event) {
+        self.record.last_event = self.record.last_event.max(event.sequence);
+        let mut saved = true;
+        match event.what {
+            Some(What::ContainerStarted(started)) => {
+                if let Some(container) = self.record.containers.iter_mut().find(|c| c.name == started.name) {
+                    container.pid = started.pid;
+                }
+            }
+            Some(What::ContainerExited(exited)) => {
+                self.container_exited(&exited.name, &exited.exit.unwrap_or_default());
+                saved = self.save_or_log().await;
+                self.publish();
+            }
+            Some(What::ExecExited(exited)) => self.exec_exited(&exited),
+            Some(What::OutOfMemory(oom)) => {
+                tracing::warn!(
+                    pod_id = %self.record.id, pod = self.record.spec.name, container = oom.container,
+                    "something in the container was killed for memory"
+                );
+            }
+            Some(What::ShuttingDown(down)) => {
+                if down.reason != "daemon" && self.record.state != PodState::Stopping {
+                    // Said before the containers' ends, so that these are not taken for failures to be restarted.
+                    self.record.intent = Intent::Stop;
+                    self.restarts.clear();
+                    self.record.reason = "ShutdownFromOutside".into();
+                    self.record.message = format!("the guest shuts down; {} asked for it", down.reason);
+                }
+            }
+            Some(What::Log(line)) => self.guest_log(&line),
+            // Of a newer guest: noted as seen.
+            None => {}
+        }
+        if saved && let Some(guest) = &self.guest {
+            guest.ack_event(event.sequence);
+        }
+    }
+
+    fn guest_log(&self, line: &message::Log) {
+        let (id, pod) = (self.record.id, &self.record.spec.name);
+        match line.level {
+            0..=3 => tracing::error!(pod_id = %id, pod, "guest: {}", line.text),
+            4 => tracing::warn!(pod_id = %id, pod, "guest: {}", line.text),
+            _ => tracing::debug!(pod_id = %id, pod, "guest: {}", line.text),
+        }
+    }
+
+    fn container_exited(&mut self, name: &str, exit: &message::Exit) {
+        let stopping = self.record.intent != Intent::Run;
+        let policy = self.record.spec.restart_policy;
+        let base = self.world.settings.restart_delay;
+        let pod_id = self.record.id;
+        let Some(container) = self.record.containers.iter_mut().find(|c| c.name == name) else { return };
+        let (code, signal, reason) = exit_meaning(exit);
+        container.exit_code = code;
+        container.signal = signal;
+        container.reason = Some(reason);
+        container.message = match reason {
+            ExitReason::OomKilled => "killed for memory".into(),
+            ExitReason::Signal => format!("ended by signal {signal}"),
+            _ => String::new(),
+        };
+        container.pid = 0;
+        container.finished_usec = if exit.finished_ns > 0 { exit.finished_ns / 1000 } else { clock::now_usec() };
+        if exit.started_ns > 0 {
+            container.started_usec = exit.started_ns / 1000;
+        }
+        tracing::info!(pod_id = %pod_id, container = name, code, reason = %reason, "container ended");
+        let again = !stopping
+            && match policy {
+                RestartPolicy::Always => true,
+                RestartPolicy::OnFailure => code != 0,
+                RestartPolicy::Never => false,
+            };
+        container.state = if again { ContainerState::Waiting } else { ContainerState::Exited };
+        if again {
+            let ran = Duration::from_micros(container.finished_usec.saturating_sub(container.started_usec));
+            let delay = restart_delay(base, container.restarts, ran);
+            self.restarts.push((Instant::now() + delay, name.to_owned()));
+        }
+    }
+
+    /// Containers that wait for a restart which the last daemon did not come to: they are started at once.
+    pub(super) fn restore_restarts(&mut self) {
+        for container in &self.record.containers {
+            if container.state == ContainerState::Waiting {
+                self.restarts.push((Instant::now(), container.name.clone()));
+            }
+        }
+    }
+
+    async fn restart(&mut self, name: &str) {
+        let Some(index) = self.record.containers.iter().position(|c| c.name == name) else { return };
+        if self.record.state != PodState::Running {
+            // Paused: when it runs again.
+            self.restarts.push((Instant::now() + Duration::from_secs(1), name.to_owned()));
+            return;
+        }
+        if let Err(failure) = self.restart_steps(index).await {
+            tracing::warn!(pod_id = %self.record.id, container = name, %failure, "container cannot be started again");
+            let container = &mut self.record.containers[index];
+            container.restarts += 1;
+            container.message = failure.to_string();
+            let delay = restart_delay(self.world.settings.restart_delay, container.restarts, Duration::ZERO);
+            self.restarts.push((Instant::now() + delay, name.to_owned()));
+        }
+        self.save_or_log().await;
+        self.publish();
+    }
+
+    async fn restart_steps(&mut self, index: usize) -> Result<(), Failure> {
+        let Some(guest) = self.guest.clone() else { return Ok(()) };
+        let name = self.record.containers[index].name.clone();
+        self.streams(2).await?;
+        self.record.next_stream -= 2;
+        for sink in self.fresh_log(index)? {
+            guest.open_log(sink);
+        }
+        let within = self.world.settings.answer_timeout;
+        let remove = Op::RemoveContainer(message::RemoveContainer { name: name.clone() });
+        // It may be that a start which failed removed it already.
+        let _ = guest.send("to remove a container", remove).done(within).await;
+        let [create, start] = self.container_requests(index);
+        let created = guest.send(create.what, create.op);
+        let started = guest.send(start.what, start.op);
+        created.done(within).await.map_err(|e| self.guest_failure(Some(name.clone()), e))?;
+        let pid = started.started(within).await.map_err(|e| self.guest_failure(Some(name), e))?;
+        let container = &mut self.record.containers[index];
+        container.state = ContainerState::Running;
+        container.started_usec = clock::now_usec();
+        container.pid = pid;
+        container.restarts += 1;
+        container.message = String::new();
+        Ok(())
+    }
+
+    /// Stops the pod when its last container has ended for good.
+    async fn end_if_over(&mut self) {
+        let over = self.record.state == PodState::Running
+            && self.record.intent == Intent::Run
+            && !self.record.containers.iter().any(|c| is_active(c.state) || c.state == ContainerState::Created);
+        if over {
+            let reason = self.status_reason();
+            let _ = self.stop(0, PodState::Stopped, reason.as_str(), "every container has ended").await;
+        }
+    }
+
+    fn status_reason(&self) -> ExitReason {
+        super::PodStatus { record: self.record.clone(), domid: None, phases: Vec::new(), removed: false }.exit_reason()
+    }
+
+    /// The channel is gone: either the domain is, or the guest broke the protocol.
+    async fn guest_lost(&mut self, why: &str) {
+        self.guest_events = None;
+        self.guest = None;
+        if !matches!(self.record.state, PodState::Running | PodState::Paused) {
+            return;
+        }
+        let view = self.look().await;
+        match view {
+            Some(domain) if domain.shutdown.is_none() && !domain.dying => {
+                // It may be on its way down: give it the time.
+                let patience = Instant::now() + Duration::from_secs(5);
+                while let Ok(Ok(())) = tokio::time::timeout_at(patience, self.sight.changed()).await {
+                    let sight = self.sight.borrow_and_update().clone();
+                    let ended = match &sight {
+                        Sight::Present(d) => d.shutdown.is_some() || d.dying,
+                        Sight::Absent => true,
+                        Sight::Unseen => false,
+                    };
+                    if ended {
+                        return self.sighted(sight).await;
+                    }
+                }
+                let message = format!("the guest's channel broke, so it can no longer be controlled: {why}");
+                self.settle(PodState::Failed, "GuestLost", &message).await;
+            }
+            view => self.sighted(view.map_or(Sight::Absent, Sight::Present)).await,
+        }
+    }
+
+    /// The pod's domain as it is now, past the watcher.
+    async fn look(&self) -> Option<DomainView> {
+        let id = self.record.id;
+        match self.world.domains.list().await {
+            Ok(list) => list.into_iter().find(|d| d.id == id),
+            // What cannot be seen is taken to be what it was.
+            Err(_) => match &*self.sight.borrow() {
+                Sight::Present(domain) => Some(domain.clone()),
+                _ => None,
+            },
+        }
+    }
+
+    /// The watcher saw the domain change.
+    async fn sighted(&mut self, sight: Sight) {
+        if self.domid.is_none() || !self.record.state.is_live() {
+            return;
+        }
+        match sight {
+            Sight::Unseen => {}
+            Sight::Present(domain) if domain.shutdown.is_some() || domain.dying => {
+                self.domain_ended_itself(&domain).await
+            }
+            Sight::Present(domain) => match (self.record.state, domain.paused) {
+                (PodState::Running, true) => {
+                    self.enter(PodState::Paused, "PausedFromOutside", "its domain was paused from outside");
+                }
+                (PodState::Paused, false) => {
+                    self.enter(PodState::Running, "", "");
+                    self.end_if_over().await;
+                }
+                _ => {}
+            },
+            Sight::Absent => {
+                // What the watcher saw may be older than the domain.
+                if self.look().await.is_none() {
+                    self.drain_guest().await;
+                    let message = "its domain was destroyed from outside";
+                    self.settle(PodState::Failed, "DestroyedFromOutside", message).await;
+                }
+            }
+        }
+    }
+
+    async fn domain_ended_itself(&mut self, domain: &DomainView) {
+        self.drain_guest().await;
+        if let Some(reason) = domain.shutdown {
+            let (state, words) = how_it_ended(reason);
+            let over = !self.record.containers.iter().any(|c| is_active(c.state));
+            let (reason, message) = match (state, self.record.reason.as_str()) {
+                (PodState::Stopped, "ShutdownFromOutside") => {
+                    ("ShutdownFromOutside".to_owned(), self.record.message.clone())
+                }
+                (PodState::Stopped, _) if over => {
+                    (self.status_reason().to_string(), "every container has ended".to_owned())
+                }
+                (PodState::Stopped, _) => ("PoweredOff".to_owned(), format!("its domain {words}")),
+                _ => ("KernelCrashed".to_owned(), format!("its domain {words}; see `xl dmesg`")),
+            };
+            self.settle(state, &reason, &message).await;
+        } else {
+            self.settle(PodState::Failed, "DestroyedFromOutside", "its domain was destroyed from outside").await;
+        }
+    }
+}
+
+/// How long to wait before restart number `restarts` (from 0): at once, then `base`, doubling up to thirty times that.
+fn restart_delay(base: Duration, restarts: u32, ran: Duration) -> Duration {
+    match restarts {
+        0 => Duration::ZERO,
+        _ if ran >= LONG_RUN => Duration::ZERO,
+        n => (base * 2u32.saturating_pow((n - 1).min(5))).min(base * 30),
+    }
+}
+
+#[cfg(test)]
+#[path = "events_tests.rs"]
+mod tests;

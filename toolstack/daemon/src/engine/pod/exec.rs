@@ -1,0 +1,98 @@
+//! Running commands in the pod's containers.
+
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use xenpod_api::state::ContainerState;
+use xenpod_protocol::message::{self, request::Op};
+
+use super::super::Change;
+use super::super::exec::{Exec, ExecRequest, LINGER, Running, id, number, pipes};
+use super::super::failure::Failure;
+use super::super::process;
+use super::{Pod, lock};
+use crate::guest::Guest;
+
+impl Pod {
+    /// Runs a command. The answer comes when it runs, or cannot; the pod's task does not wait for it.
+    pub(super) async fn exec(&mut self, request: ExecRequest) {
+        let (exec, guest, op, theirs) = match self.prepare_exec(&request).await {
+            Ok(prepared) => prepared,
+            Err(failure) => return request.refuse(failure),
+        };
+        // Known before it is asked for: it may end before the answer is read.
+        lock(&self.shared.execs).insert(exec.number, exec.clone());
+        let answer = guest.send("to run a command", op);
+        let within = self.world.settings.answer_timeout;
+        let (pod, shared, changes) = (self.name(), self.shared.clone(), self.changes.clone());
+        tokio::spawn(async move {
+            let result = match answer.started(within).await {
+                Ok(_) => {
+                    let _ = changes.send(Change::Exec(exec.pod, exec.number));
+                    Ok(Running { exec, pipes: theirs })
+                }
+                Err(source) => {
+                    lock(&shared.execs).remove(&exec.number);
+                    Err(Failure::Guest { pod, container: Some(request.container), source })
+                }
+            };
+            let _ = request.answer.send(result);
+        });
+    }
+
+    async fn prepare_exec(&mut self, request: &ExecRequest) -> Result<(Arc<Exec>, Guest, Op, [OwnedFd; 3]), Failure> {
+        let pod = self.name();
+        let Some(index) = self.record.containers.iter().position(|c| c.name == request.container) else {
+            return Err(Failure::NoSuchContainer { pod, container: request.container.clone() });
+        };
+        let state = self.record.containers[index].state;
+        let guest = match &self.guest {
+            Some(guest) if state == ContainerState::Running => guest.clone(),
+            _ => {
+                let container = request.container.clone();
+                return Err(Failure::ContainerNotRunning { pod, container, state: state.to_string() });
+            }
+        };
+        let first = self.streams(3).await?;
+        let pipes = pipes(request.spec.stdin, request.spec.tty.is_none())
+            .map_err(|e| Failure::Limit(format!("pod {pod}: no pipe can be made: {e}")))?;
+        let [stdin, stdout, stderr] = pipes.ours;
+        let mut stdio = message::Stdio::default();
+        if let Some(pipe) = stdin {
+            stdio.stdin = first;
+            guest.open_input(first, pipe);
+        }
+        if let Some(pipe) = stdout {
+            stdio.stdout = first + 1;
+            guest.open_pipe(first + 1, pipe);
+        }
+        if let Some(pipe) = stderr {
+            stdio.stderr = first + 2;
+            guest.open_pipe(first + 2, pipe);
+        }
+        let number = self.next_exec;
+        self.next_exec += 1;
+        let (spec, image) = (&self.record.spec, &self.images[index]);
+        let op = Op::Exec(message::Exec {
+            id: id(number),
+            container: request.container.clone(),
+            process: Some(process::exec_process(spec, &spec.containers[index], image, &request.spec)),
+            stdio: Some(stdio),
+        });
+        let exec = Arc::new(Exec::new((self.record.id, number), request, guest.clone(), self.changes.clone()));
+        Ok((exec, guest, op, pipes.theirs))
+    }
+
+    /// A command has ended: it can still be looked at for a while.
+    pub(super) fn exec_exited(&self, exited: &message::ExecExited) {
+        let exec = number(&exited.id).and_then(|n| lock(&self.shared.execs).get(&n).cloned());
+        let Some(exec) = exec else { return };
+        exec.ended(&exited.exit.unwrap_or_default());
+        let (shared, changes) = (self.shared.clone(), self.changes.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(LINGER).await;
+            lock(&shared.execs).remove(&exec.number);
+            let _ = changes.send(Change::ExecGone(exec.pod, exec.number));
+        });
+    }
+}

@@ -1,0 +1,559 @@
+//! One pod: its task, what can be asked of it, and what it holds.
+//!
+//! ```text
+//!   mailbox --Ask--> judge (transition) --> perform --> build / boot / stop / release / ...
+//!   guest, domain, timers --Happening--> events
+//! ```
+//!
+//! While a piece of work is going on, further requests are judged against the published state: refused, queued, or made to
+//! interrupt it. Nothing else changes the pod.
+
+mod boot;
+mod build;
+mod events;
+mod exec;
+mod release;
+mod stop;
+
+pub(super) use events::how_it_ended;
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Instant;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use xenpod_api::ids::PodId;
+use xenpod_api::state::PodState;
+
+use super::exec::{Exec, ExecRequest};
+use super::failure::Failure;
+use super::jobs::{Cancel, Job, Progress};
+use super::reconcile::End;
+use super::status::PodStatus;
+use super::transition::{Verb, Verdict, judge};
+use super::watcher::Sight;
+use super::world::{DiskPlan, ImageInfo, World};
+use super::{Change, Engine};
+use crate::clock;
+use crate::guest::{FromGuest, Guest, SharedLog};
+use crate::journal::{Intent, Record};
+use crate::logs::Hub;
+
+/// A request to a pod's task.
+#[derive(Debug)]
+pub enum Ask {
+    /// Build it; the first request of a new pod.
+    Create {
+        /// Boot it too.
+        start: bool,
+        /// The job to end.
+        job: Job,
+    },
+    /// Boot it.
+    Start {
+        /// The job to end.
+        job: Job,
+    },
+    /// End it in order.
+    Stop {
+        /// Seconds between the stop signal and the kill; the manifest's when not given.
+        grace_seconds: Option<u32>,
+        /// The job to end.
+        job: Job,
+    },
+    /// Remove it.
+    Remove {
+        /// Whatever it does.
+        force: bool,
+        /// The job to end.
+        job: Job,
+    },
+    /// Stop its vCPUs.
+    Pause(oneshot::Sender<Result<(), Failure>>),
+    /// Let them go on.
+    Resume(oneshot::Sender<Result<(), Failure>>),
+    /// Run a command.
+    Exec(ExecRequest),
+    /// Connect to the guest again: the first request of a pod that was found running.
+    Reattach(oneshot::Sender<()>),
+    /// Give back what it may hold: the first request of a pod that was found not running.
+    Settle {
+        /// How it is to end up.
+        end: End,
+        /// Told when that is done.
+        done: oneshot::Sender<()>,
+    },
+}
+
+impl Ask {
+    /// What it is, for the judge; `None` is for the engine's own.
+    fn verb(&self) -> Option<Verb> {
+        Some(match self {
+            Self::Create { .. } | Self::Reattach(_) | Self::Settle { .. } => return None,
+            Self::Start { .. } => Verb::Start,
+            Self::Stop { .. } => Verb::Stop,
+            Self::Remove { force: false, .. } => Verb::Remove,
+            Self::Remove { force: true, .. } => Verb::ForceRemove,
+            Self::Pause(_) => Verb::Pause,
+            Self::Resume(_) => Verb::Resume,
+            Self::Exec(_) => Verb::Exec,
+        })
+    }
+
+    fn answer(self, result: Result<(), Failure>) {
+        match self {
+            Self::Create { job, .. } | Self::Start { job } | Self::Stop { job, .. } | Self::Remove { job, .. } => {
+                job.end(&result);
+            }
+            Self::Pause(answer) | Self::Resume(answer) => {
+                let _ = answer.send(result);
+            }
+            Self::Exec(request) => {
+                if let Err(e) = result {
+                    request.refuse(e);
+                }
+            }
+            Self::Reattach(done) | Self::Settle { done, .. } => drop(done),
+        }
+    }
+}
+
+/// What is shared between a pod's task and everybody else.
+#[derive(Default)]
+pub(super) struct Shared {
+    logs: Mutex<HashMap<String, Hub>>,
+    execs: Mutex<BTreeMap<u32, Arc<Exec>>>,
+}
+
+/// A pod, to those who are not its task.
+#[derive(Clone)]
+pub struct PodHandle {
+    /// Its id.
+    pub id: PodId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// The user who made it.
+    pub owner_uid: u32,
+    /// When it was made.
+    pub created_usec: u64,
+    asks: mpsc::UnboundedSender<Ask>,
+    status: watch::Receiver<Arc<PodStatus>>,
+    pub(super) sight: watch::Sender<Sight>,
+    shared: Arc<Shared>,
+}
+
+impl PodHandle {
+    /// As it is now.
+    #[must_use]
+    pub fn status(&self) -> Arc<PodStatus> {
+        self.status.borrow().clone()
+    }
+
+    /// For those who wait for a change.
+    #[must_use]
+    pub fn watch(&self) -> watch::Receiver<Arc<PodStatus>> {
+        self.status.clone()
+    }
+
+    /// Sends it a request. A pod that is gone answers that it is.
+    pub fn ask(&self, ask: Ask) {
+        if let Err(mpsc::error::SendError(ask)) = self.asks.send(ask) {
+            ask.answer(Err(Failure::Removed(self.name.to_string())));
+        }
+    }
+
+    /// The log of a container, once it has one.
+    #[must_use]
+    pub fn log(&self, container: &str) -> Option<Hub> {
+        lock(&self.shared.logs).get(container).cloned()
+    }
+
+    /// The commands that run in its containers, or did so lately.
+    #[must_use]
+    pub fn execs(&self) -> Vec<Arc<Exec>> {
+        lock(&self.shared.execs).values().cloned().collect()
+    }
+
+    /// One of them.
+    #[must_use]
+    pub fn exec(&self, number: u32) -> Option<Arc<Exec>> {
+        lock(&self.shared.execs).get(&number).cloned()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A pod, to its own task.
+pub(super) struct Pod {
+    world: Arc<World>,
+    engine: Weak<Engine>,
+    record: Record,
+    status: watch::Sender<Arc<PodStatus>>,
+    changes: mpsc::UnboundedSender<Change>,
+    shared: Arc<Shared>,
+    sight: watch::Receiver<Sight>,
+    sight_reset: watch::Sender<Sight>,
+
+    /// The images, in the containers' order, once they are known.
+    images: Vec<Arc<ImageInfo>>,
+    /// The disks, in the guest's order.
+    disks: Vec<DiskPlan>,
+    domid: Option<u16>,
+    guest: Option<Guest>,
+    guest_events: Option<mpsc::UnboundedReceiver<FromGuest>>,
+    logs: HashMap<String, SharedLog>,
+    /// Containers to be started again, and when.
+    restarts: Vec<(tokio::time::Instant, String)>,
+    /// Something could not be given back: it is tried again then.
+    retry: Option<tokio::time::Instant>,
+    /// Stream ids below this one may be in use, says the disk.
+    streams_reserved: u32,
+    next_exec: u32,
+
+    asked: Option<Instant>,
+    phases: Vec<(String, u64)>,
+}
+
+/// Starts the task of a pod.
+pub(super) fn spawn(
+    world: Arc<World>,
+    record: Record,
+    changes: mpsc::UnboundedSender<Change>,
+    engine: Weak<Engine>,
+    asked: Option<Instant>,
+) -> PodHandle {
+    let (asks, mailbox) = mpsc::unbounded_channel();
+    let picture = PodStatus { record: record.clone(), domid: None, phases: Vec::new(), removed: false };
+    let status = watch::Sender::new(Arc::new(picture));
+    let sight = watch::Sender::new(Sight::default());
+    let shared = Arc::new(Shared::default());
+    let handle = PodHandle {
+        id: record.id,
+        name: record.spec.name.as_str().into(),
+        owner_uid: record.owner_uid,
+        created_usec: record.created_usec,
+        asks,
+        status: status.subscribe(),
+        sight: sight.clone(),
+        shared: shared.clone(),
+    };
+    let streams_reserved = record.next_stream;
+    let mut pod = Pod {
+        world,
+        engine,
+        record,
+        status,
+        changes,
+        shared,
+        sight: sight.subscribe(),
+        sight_reset: sight,
+        images: Vec::new(),
+        disks: Vec::new(),
+        domid: None,
+        guest: None,
+        guest_events: None,
+        logs: HashMap::new(),
+        restarts: Vec::new(),
+        retry: None,
+        streams_reserved,
+        next_exec: 1,
+        asked,
+        phases: Vec::new(),
+    };
+    // Logs of an earlier life can be read without a domain.
+    pod.open_old_logs();
+    tokio::spawn(run(pod, mailbox));
+    handle
+}
+
+/// What a pod's task waits for, besides requests.
+enum Happening {
+    Guest(FromGuest),
+    GuestClosed,
+    Sight(Sight),
+    Restart(String),
+    Retry,
+}
+
+async fn run(mut pod: Pod, mut mailbox: mpsc::UnboundedReceiver<Ask>) {
+    let mut queue: VecDeque<Ask> = VecDeque::new();
+    loop {
+        let ask = match queue.pop_front() {
+            Some(ask) => ask,
+            None => tokio::select! {
+                biased;
+                happening = pod.next() => {
+                    pod.happened(happening).await;
+                    continue;
+                }
+                ask = mailbox.recv() => match ask {
+                    Some(ask) => ask,
+                    // Every handle is gone: the engine is.
+                    None => return,
+                },
+            },
+        };
+        if let Some(verb) = ask.verb() {
+            match judge(&pod.record.spec.name, verb, pod.record.state) {
+                Ok(Verdict::Already) => {
+                    ask.answer(Ok(()));
+                    continue;
+                }
+                Err(refusal) => {
+                    ask.answer(Err(refusal.into()));
+                    continue;
+                }
+                Ok(Verdict::Do | Verdict::Interrupt) => {}
+            }
+        }
+        let cancel = match &ask {
+            Ask::Create { job, .. } | Ask::Start { job } => job.canceller().clone(),
+            _ => Cancel::default(),
+        };
+        let (status, name) = (pod.status.subscribe(), pod.record.spec.name.clone());
+        let gone = {
+            let work = pod.perform(ask, cancel.clone());
+            tokio::pin!(work);
+            loop {
+                tokio::select! {
+                    biased;
+                    gone = &mut work => break gone,
+                    Some(ask) = mailbox.recv() => {
+                        let state = status.borrow().state();
+                        match ask.verb().map(|verb| judge(&name, verb, state)) {
+                            Some(Err(refusal)) => ask.answer(Err(refusal.into())),
+                            Some(Ok(Verdict::Interrupt)) => {
+                                cancel.cancel();
+                                queue.push_back(ask);
+                            }
+                            // It is judged again when the work is done.
+                            _ => queue.push_back(ask),
+                        }
+                    }
+                }
+            }
+        };
+        if gone {
+            mailbox.close();
+            while let Some(ask) = queue.pop_front().or_else(|| mailbox.try_recv().ok()) {
+                let removal = matches!(ask, Ask::Remove { .. });
+                ask.answer(if removal { Ok(()) } else { Err(Failure::Removed(name.clone())) });
+            }
+            return;
+        }
+    }
+}
+
+impl Pod {
+    /// Carries out a request. True: the pod is no more.
+    async fn perform(&mut self, ask: Ask, cancel: Cancel) -> bool {
+        match ask {
+            Ask::Create { start, job } => {
+                let result = self.create(start, &cancel, &job.progress()).await;
+                let gone = result.is_err() && self.record.intent == Intent::Remove;
+                job.end(&result);
+                return gone;
+            }
+            Ask::Start { job } => {
+                self.asked = Some(Instant::now());
+                let result = self.start(&cancel, &job.progress()).await;
+                job.end(&result);
+            }
+            Ask::Stop { grace_seconds, job } => {
+                let grace = grace_seconds.unwrap_or(self.record.spec.grace_seconds);
+                let result = self.stop(grace, PodState::Stopped, "Stopped", "stopped on request").await;
+                job.end(&result);
+            }
+            Ask::Remove { job, .. } => {
+                let result = self.remove().await;
+                let gone = result.is_ok();
+                job.end(&result);
+                return gone;
+            }
+            Ask::Pause(answer) => {
+                let _ = answer.send(self.pause().await);
+            }
+            Ask::Resume(answer) => {
+                let _ = answer.send(self.resume().await);
+            }
+            Ask::Exec(request) => self.exec(request).await,
+            Ask::Reattach(done) => {
+                self.reattach().await;
+                let _ = done.send(());
+            }
+            Ask::Settle { end, done } => {
+                let gone = self.settle_as(end).await;
+                let _ = done.send(());
+                return gone;
+            }
+        }
+        false
+    }
+
+    /// Builds a new pod and perhaps boots it. One that could not be built leaves nothing, not even a record; one that was
+    /// built and could not be booted stays, to be looked at.
+    async fn create(&mut self, start: bool, cancel: &Cancel, progress: &Progress) -> Result<(), Failure> {
+        if let Err(failure) = self.build(cancel, progress, start).await {
+            tracing::info!(pod_id = %self.record.id, pod = self.record.spec.name, %failure, "pod could not be created");
+            self.record.intent = Intent::Remove;
+            if let Err(rest) = self.erase().await {
+                // It cannot be forgotten while something of it is left.
+                self.record.intent = Intent::Stop;
+                let all = Failure::Several(vec![failure, rest]);
+                self.failed(&all).await;
+                return Err(all);
+            }
+            return Err(failure);
+        }
+        if start { self.boot(cancel).await } else { Ok(()) }
+    }
+
+    async fn start(&mut self, cancel: &Cancel, progress: &Progress) -> Result<(), Failure> {
+        self.phases.clear();
+        if self.record.state != PodState::Created {
+            self.reset_containers();
+            if let Err(failure) = self.build(cancel, progress, true).await {
+                return Err(self.give_up(failure).await);
+            }
+        }
+        self.boot(cancel).await
+    }
+
+    async fn pause(&mut self) -> Result<(), Failure> {
+        let Some(domid) = self.domid else { return Ok(()) };
+        self.world.domains.pause(self.record.id, domid).await.map_err(|e| self.domain_failure(e))?;
+        self.enter(PodState::Paused, "Paused", "paused on request");
+        Ok(())
+    }
+
+    async fn resume(&mut self) -> Result<(), Failure> {
+        let Some(domid) = self.domid else { return Ok(()) };
+        self.world.domains.unpause(self.record.id, domid).await.map_err(|e| self.domain_failure(e))?;
+        self.enter(PodState::Running, "", "");
+        Ok(())
+    }
+
+    async fn remove(&mut self) -> Result<(), Failure> {
+        self.record.intent = Intent::Remove;
+        self.erase().await
+    }
+
+    /// The next thing that happens to the pod.
+    async fn next(&mut self) -> Happening {
+        let restart = self.restarts.iter().min_by_key(|(at, _)| *at).cloned();
+        let retry = self.retry;
+        tokio::select! {
+            biased;
+            event = async {
+                match &mut self.guest_events {
+                    Some(events) => events.recv().await,
+                    None => std::future::pending().await,
+                }
+            } => event.map_or(Happening::GuestClosed, Happening::Guest),
+            Ok(()) = self.sight.changed() => Happening::Sight(self.sight.borrow_and_update().clone()),
+            (at, name) = async {
+                match restart {
+                    Some((at, name)) => { tokio::time::sleep_until(at).await; (at, name) }
+                    None => std::future::pending().await,
+                }
+            } => {
+                self.restarts.retain(|(a, n)| (*a, n) != (at, &name));
+                Happening::Restart(name)
+            }
+            () = async {
+                match retry {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            } => Happening::Retry,
+        }
+    }
+
+    /// Publishes what the pod is now.
+    fn publish(&self) {
+        let picture =
+            PodStatus { record: self.record.clone(), domid: self.domid, phases: self.phases.clone(), removed: false };
+        self.status.send_replace(Arc::new(picture));
+        let _ = self.changes.send(Change::Pod(self.record.id));
+    }
+
+    /// Goes to a state and tells everybody.
+    fn enter(&mut self, state: PodState, reason: &str, message: &str) {
+        if self.record.state != state {
+            tracing::info!(
+                pod_id = %self.record.id, pod = self.record.spec.name, from = %self.record.state, reason, "pod is {state}"
+            );
+        }
+        match state {
+            PodState::Running if self.record.state == PodState::Starting => {
+                self.record.started_usec = clock::now_usec()
+            }
+            PodState::Stopped | PodState::Failed if self.record.state.is_live() => {
+                self.record.stopped_usec = clock::now_usec();
+            }
+            _ => {}
+        }
+        self.record.state = state;
+        self.record.reason = reason.into();
+        self.record.message = message.into();
+        self.publish();
+    }
+
+    /// Notes that a part of a start is done.
+    fn phase(&mut self, name: &str) {
+        if let Some(asked) = self.asked {
+            let micros = u64::try_from(asked.elapsed().as_micros()).unwrap_or(u64::MAX);
+            self.phases.push((name.into(), micros));
+        }
+    }
+
+    async fn save(&mut self) -> Result<(), Failure> {
+        self.record.domid = self.domid;
+        let mut record = self.record.clone();
+        record.next_stream = self.streams_reserved.max(record.next_stream);
+        Ok(super::save(&self.world, record).await?)
+    }
+
+    /// Saves where a failure to do so must not stop what is going on.
+    async fn save_or_log(&mut self) -> bool {
+        let result = self.save().await;
+        if let Err(error) = &result {
+            tracing::error!(pod_id = %self.record.id, pod = self.record.spec.name, %error, "record could not be written");
+        }
+        result.is_ok()
+    }
+
+    fn name(&self) -> String {
+        self.record.spec.name.clone()
+    }
+
+    fn domain_failure(&self, source: super::world::DomainError) -> Failure {
+        Failure::Domain { pod: self.name(), source }
+    }
+
+    fn scratch_file(&self) -> std::path::PathBuf {
+        self.world.journal.dir(self.record.id).join("scratch.img")
+    }
+
+    fn log_dir(&self) -> std::path::PathBuf {
+        self.world.journal.dir(self.record.id).join("logs")
+    }
+
+    /// Ids for new streams, never given out before in this domain's life. They are reserved on disk in blocks.
+    async fn streams(&mut self, count: u32) -> Result<u32, Failure> {
+        let first = self.record.next_stream;
+        self.record.next_stream += count;
+        if self.record.next_stream > self.streams_reserved {
+            self.reserve_streams();
+            self.save().await?;
+        }
+        Ok(first)
+    }
+
+    /// The next save says that ids well beyond the next one may be in use.
+    fn reserve_streams(&mut self) {
+        self.streams_reserved = self.record.next_stream + 1024;
+    }
+}

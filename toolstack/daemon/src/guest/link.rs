@@ -1,0 +1,296 @@
+//! The task that drives one session over one transport.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::PoisonError;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
+use tokio::sync::{mpsc, oneshot};
+use xenpod_protocol::message::event::What;
+use xenpod_protocol::message::{self, reply};
+use xenpod_protocol::{CloseReason, Incoming, Session};
+
+use super::sinks::{self, Chunk};
+use super::{Command, FromGuest, GuestError, LogSink, Transport};
+
+/// How long a log that cannot be written is left alone before it is tried again.
+const RETRY: Duration = Duration::from_secs(1);
+
+enum Sink {
+    Log(LogSink),
+    Pipe(mpsc::UnboundedSender<Chunk>),
+}
+
+#[derive(Default)]
+struct Input {
+    waiting: VecDeque<u8>,
+    taken: Option<oneshot::Sender<()>>,
+    ended: bool,
+}
+
+pub(super) struct Link {
+    read: ReadHalf<Box<dyn Transport>>,
+    write: WriteHalf<Box<dyn Transport>>,
+    session: Session,
+    commands: mpsc::WeakUnboundedSender<Command>,
+    out: mpsc::UnboundedSender<FromGuest>,
+    answers: HashMap<u64, oneshot::Sender<Result<reply::Result, GuestError>>>,
+    sinks: HashMap<u32, Sink>,
+    inputs: HashMap<u32, Input>,
+    /// Output that could not be written to its log yet: stream, offset, bytes.
+    stalled: VecDeque<(u32, u64, Vec<u8>)>,
+    /// Streams that have ended and whose last bytes are stalled.
+    ended: HashSet<u32>,
+    /// Events in their order; the first waits for its container's output.
+    held: VecDeque<message::Event>,
+}
+
+impl Link {
+    pub(super) fn new(
+        transport: Box<dyn Transport>,
+        last_event: u64,
+        commands: mpsc::WeakUnboundedSender<Command>,
+        out: mpsc::UnboundedSender<FromGuest>,
+    ) -> Self {
+        let (read, write) = tokio::io::split(transport);
+        let hello = message::Hello { version: env!("CARGO_PKG_VERSION").into(), ..Default::default() };
+        Self {
+            read,
+            write,
+            session: Session::daemon(hello, last_event),
+            commands,
+            out,
+            answers: HashMap::new(),
+            sinks: HashMap::new(),
+            inputs: HashMap::new(),
+            stalled: VecDeque::new(),
+            ended: HashSet::new(),
+            held: VecDeque::new(),
+        }
+    }
+
+    pub(super) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Command>) {
+        let why = self.drive(&mut inbox).await;
+        for (_, answer) in self.answers.drain() {
+            let _ = answer.send(Err(GuestError::Lost(why.clone())));
+        }
+        // What was held back waits for output that will not come: it is still true.
+        for event in self.held.drain(..) {
+            let _ = self.out.send(FromGuest::Event(event));
+        }
+        let _ = self.out.send(FromGuest::Lost { why });
+    }
+
+    async fn drive(&mut self, inbox: &mut mpsc::UnboundedReceiver<Command>) -> String {
+        let mut buffer = vec![0; 16 * 1024];
+        loop {
+            let stalled = !self.stalled.is_empty();
+            let output = self.session.output();
+            tokio::select! {
+                biased;
+                command = inbox.recv() => {
+                    let Some(command) = command else { return "nobody listens any more".into() };
+                    self.command(command);
+                    // What is sent together travels together.
+                    while let Ok(command) = inbox.try_recv() {
+                        self.command(command);
+                    }
+                }
+                written = self.write.write(output), if !output.is_empty() => match written {
+                    Ok(0) => return "the guest closed it".into(),
+                    Ok(n) => self.session.advance_output(n),
+                    Err(e) => return e.to_string(),
+                },
+                read = self.read.read(&mut buffer) => match read {
+                    Ok(0) => return "the guest closed it".into(),
+                    Ok(n) => if let Err(why) = self.fed(&buffer[..n]) { return why },
+                    Err(e) => return e.to_string(),
+                },
+                () = tokio::time::sleep(RETRY), if stalled => self.retry(),
+            }
+        }
+    }
+
+    fn fed(&mut self, mut bytes: &[u8]) -> Result<(), String> {
+        loop {
+            let taken = self.session.feed(bytes);
+            bytes = &bytes[taken..];
+            while let Some(incoming) = self.session.next_event().map_err(|e| e.to_string())? {
+                self.incoming(incoming);
+            }
+            if bytes.is_empty() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn incoming(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Connected { hello, .. } => {
+                let _ = self.out.send(FromGuest::Up { hello });
+            }
+            Incoming::Reply { id, result } => {
+                if let Some(answer) = self.answers.remove(&id) {
+                    let _ = answer.send(result.ok_or(GuestError::Nonsense("a request")));
+                }
+            }
+            Incoming::Event(event) => {
+                self.held.push_back(event);
+                self.release();
+            }
+            Incoming::Data { stream, offset, bytes } => self.data(stream, offset, bytes),
+            Incoming::Ended { stream, reason, .. } => {
+                if reason == CloseReason::Failed {
+                    tracing::warn!(stream, "a stream of the guest broke before its end");
+                }
+                self.ended.insert(stream);
+                self.settle(stream);
+            }
+            Incoming::Writable { stream } => self.push_input(stream),
+            Incoming::Stopped { stream } | Incoming::Finished { stream } => {
+                self.inputs.remove(&stream);
+            }
+            // The daemon's session never shows these.
+            Incoming::Request { .. } => {}
+        }
+    }
+
+    fn data(&mut self, stream: u32, offset: u64, bytes: Vec<u8>) {
+        let end = offset + bytes.len() as u64;
+        match self.sinks.get(&stream) {
+            Some(Sink::Log(sink)) => {
+                // A later chunk must not overtake one that is stuck.
+                if self.stalled.iter().any(|(s, ..)| *s == stream) || !append(sink, &bytes) {
+                    self.stalled.push_back((stream, offset, bytes));
+                } else {
+                    let _ = self.session.ack(stream, end);
+                }
+            }
+            Some(Sink::Pipe(to)) => {
+                if to.send(Chunk { bytes, end }).is_err() {
+                    let _ = self.session.discard(stream);
+                }
+            }
+            None => {
+                let _ = self.session.discard(stream);
+            }
+        }
+    }
+
+    /// Forgets a stream that has ended, unless its log is stuck: it ends after its last byte is written.
+    fn settle(&mut self, stream: u32) {
+        if self.ended.contains(&stream) && !self.stalled.iter().any(|(s, ..)| *s == stream) {
+            self.ended.remove(&stream);
+            self.sinks.remove(&stream);
+            self.release();
+        }
+    }
+
+    fn retry(&mut self) {
+        for (stream, offset, bytes) in std::mem::take(&mut self.stalled) {
+            self.data(stream, offset, bytes);
+            self.settle(stream);
+        }
+    }
+
+    /// Passes events on, in order, up to one whose container's output is not yet complete.
+    fn release(&mut self) {
+        while let Some(event) = self.held.front() {
+            if let Some(What::ContainerExited(exited)) = &event.what {
+                let open = self.sinks.values().any(|s| matches!(s, Sink::Log(l) if l.container == exited.name));
+                if open {
+                    return;
+                }
+            }
+            if let Some(event) = self.held.pop_front() {
+                let _ = self.out.send(FromGuest::Event(event));
+            }
+        }
+    }
+
+    fn command(&mut self, command: Command) {
+        match command {
+            Command::Request { op, answer } => match self.session.request(op) {
+                Ok(id) => {
+                    self.answers.insert(id, answer);
+                }
+                Err(e) => {
+                    let _ = answer.send(Err(GuestError::Lost(e.to_string())));
+                }
+            },
+            Command::OpenLog(sink) => {
+                let offset = sink.log.lock().unwrap_or_else(PoisonError::into_inner).offset(sink.which);
+                if self.session.open_recv(sink.id, offset).is_ok() {
+                    self.sinks.insert(sink.id, Sink::Log(sink));
+                }
+            }
+            Command::OpenPipe { id, pipe } => {
+                let opened = self.session.open_recv(id, 0).is_ok();
+                if let (true, Some(commands)) = (opened, self.commands.upgrade()) {
+                    self.sinks.insert(id, Sink::Pipe(sinks::spawn_writer(id, pipe, commands.downgrade())));
+                }
+            }
+            Command::OpenInput { id, pipe } => {
+                if self.session.open_send(id).is_ok() {
+                    self.inputs.insert(id, Input::default());
+                    sinks::spawn_reader(id, pipe, self.commands.clone());
+                }
+            }
+            Command::PipeWritten { id, offset } => {
+                let _ = self.session.ack(id, offset);
+            }
+            Command::PipeClosed { id } => {
+                self.sinks.remove(&id);
+                let _ = self.session.discard(id);
+            }
+            Command::Input { id, bytes, taken } => {
+                if let Some(input) = self.inputs.get_mut(&id) {
+                    input.waiting.extend(bytes);
+                    input.taken = Some(taken);
+                    self.push_input(id);
+                }
+            }
+            Command::InputEnded { id } => {
+                if let Some(input) = self.inputs.get_mut(&id) {
+                    input.ended = true;
+                    self.push_input(id);
+                }
+            }
+            Command::AckEvent(sequence) => {
+                let _ = self.session.ack_event(sequence);
+            }
+        }
+    }
+
+    /// Moves what the session takes.
+    fn push_input(&mut self, id: u32) {
+        let Some(input) = self.inputs.get_mut(&id) else { return };
+        while !input.waiting.is_empty() {
+            let (front, _) = input.waiting.as_slices();
+            match self.session.write(id, front) {
+                Ok(0) => return,
+                Ok(n) => drop(input.waiting.drain(..n)),
+                Err(_) => {
+                    self.inputs.remove(&id);
+                    return;
+                }
+            }
+        }
+        if let Some(taken) = input.taken.take() {
+            let _ = taken.send(());
+        }
+        if input.ended {
+            let _ = self.session.close(id, CloseReason::End);
+            self.inputs.remove(&id);
+        }
+    }
+}
+
+fn append(sink: &LogSink, bytes: &[u8]) -> bool {
+    let time = crate::clock::now_ns();
+    let written = sink.log.lock().unwrap_or_else(PoisonError::into_inner).append(time, sink.which, bytes);
+    if let Err(error) = &written {
+        tracing::error!(container = sink.container, %error, "output cannot be kept; the container waits");
+    }
+    written.is_ok()
+}

@@ -1,0 +1,195 @@
+//! The daemon's end of the channel to a guest.
+//!
+//! ```text
+//!   engine --Command--> [ link task: protocol::Session ] <--bytes--> vchan
+//!          <--Event----        |            ^
+//!                         log files     pipes of exec
+//! ```
+//!
+//! One task a pod. It owns the session and the transport; everything else talks to it through a [`Guest`]. Output goes from
+//! the ring to the log file in this task and is then acknowledged, so a full disk or a stuck reader holds back the one
+//! container it concerns, as a pipe would.
+
+mod link;
+mod sinks;
+
+use std::os::fd::OwnedFd;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{mpsc, oneshot};
+use xenpod_protocol::message::{self, reply, request};
+
+use crate::logs::{LogWriter, Stream};
+
+/// What carries the bytes.
+pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Transport for T {}
+
+/// A container's log, shared by the link that writes it and the engine that begins it anew.
+pub type SharedLog = Arc<Mutex<LogWriter>>;
+
+/// Why a guest did not do what it was asked.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub enum GuestError {
+    /// It said no, and why.
+    #[error("{}", .0.message)]
+    Refused(message::Error),
+    /// The channel ended before the answer.
+    #[error("the guest's channel ended: {0}")]
+    Lost(String),
+    /// The answer did not come.
+    #[error("the guest did not answer {what} within {} s", .after.as_secs())]
+    Timeout {
+        /// What was asked.
+        what: &'static str,
+        /// How long was waited.
+        after: Duration,
+    },
+    /// The answer was one to another question.
+    #[error("the guest's answer to {0} makes no sense")]
+    Nonsense(&'static str),
+}
+
+/// What comes from the guest.
+#[derive(Debug)]
+pub enum FromGuest {
+    /// Its Hello: from now on it can be asked.
+    Up {
+        /// What it says of itself.
+        hello: message::Hello,
+    },
+    /// Something happened. All output of a container stands in its log before its exit is told.
+    /// Answer with [`Guest::ack_event`] when it is on disk.
+    Event(message::Event),
+    /// The channel is gone; nothing more comes.
+    Lost {
+        /// Why: one line.
+        why: String,
+    },
+}
+
+/// A stream of the guest's output that goes to a log.
+#[derive(Clone, Debug)]
+pub struct LogSink {
+    /// The stream's id.
+    pub id: u32,
+    /// The container whose it is.
+    pub container: String,
+    /// Which of its streams.
+    pub which: Stream,
+    /// Where it goes.
+    pub log: SharedLog,
+}
+
+pub(crate) enum Command {
+    Request { op: request::Op, answer: oneshot::Sender<Result<reply::Result, GuestError>> },
+    OpenLog(LogSink),
+    OpenPipe { id: u32, pipe: OwnedFd },
+    OpenInput { id: u32, pipe: OwnedFd },
+    PipeWritten { id: u32, offset: u64 },
+    PipeClosed { id: u32 },
+    Input { id: u32, bytes: Vec<u8>, taken: oneshot::Sender<()> },
+    InputEnded { id: u32 },
+    AckEvent(u64),
+}
+
+/// A handle to a guest's link. The link ends when the last one is dropped.
+#[derive(Clone, Debug)]
+pub struct Guest {
+    commands: mpsc::UnboundedSender<Command>,
+}
+
+impl Guest {
+    /// Starts a link over `transport`. `last_event` is the last event on disk. Logs given here go on where they end.
+    #[must_use]
+    pub fn start(
+        transport: Box<dyn Transport>,
+        last_event: u64,
+        logs: Vec<LogSink>,
+    ) -> (Self, mpsc::UnboundedReceiver<FromGuest>) {
+        let (commands, inbox) = mpsc::unbounded_channel();
+        let (out, events) = mpsc::unbounded_channel();
+        let link = link::Link::new(transport, last_event, commands.downgrade(), out);
+        for sink in logs {
+            // The inbox was made above and is not closed.
+            let _ = commands.send(Command::OpenLog(sink));
+        }
+        tokio::spawn(link.run(inbox));
+        (Self { commands }, events)
+    }
+
+    /// Sends a request at once; the answer comes later. Requests are handled in the order of these calls.
+    pub fn send(&self, what: &'static str, op: request::Op) -> Answer {
+        let (answer, result) = oneshot::channel();
+        let _ = self.commands.send(Command::Request { op, answer });
+        Answer { what, result }
+    }
+
+    /// Output of the guest goes to a log. Call before the request that makes it flow.
+    pub fn open_log(&self, sink: LogSink) {
+        let _ = self.commands.send(Command::OpenLog(sink));
+    }
+
+    /// Output of the guest goes to a pipe. Call before the request that makes it flow.
+    pub fn open_pipe(&self, id: u32, pipe: OwnedFd) {
+        let _ = self.commands.send(Command::OpenPipe { id, pipe });
+    }
+
+    /// A pipe's bytes go to the guest, to the pipe's end.
+    pub fn open_input(&self, id: u32, pipe: OwnedFd) {
+        let _ = self.commands.send(Command::OpenInput { id, pipe });
+    }
+
+    /// Every event up to this one is on disk.
+    pub fn ack_event(&self, sequence: u64) {
+        let _ = self.commands.send(Command::AckEvent(sequence));
+    }
+}
+
+/// An answer that is on its way.
+#[derive(Debug)]
+pub struct Answer {
+    what: &'static str,
+    result: oneshot::Receiver<Result<reply::Result, GuestError>>,
+}
+
+impl Answer {
+    /// Waits for it.
+    ///
+    /// # Errors
+    /// See [`GuestError`].
+    pub async fn within(self, time: Duration) -> Result<reply::Result, GuestError> {
+        match tokio::time::timeout(time, self.result).await {
+            Ok(Ok(Ok(reply::Result::Error(error)))) => Err(GuestError::Refused(error)),
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(GuestError::Lost("it is closed".into())),
+            Err(_) => Err(GuestError::Timeout { what: self.what, after: time }),
+        }
+    }
+
+    /// Waits for a plain "done".
+    ///
+    /// # Errors
+    /// See [`GuestError`].
+    pub async fn done(self, time: Duration) -> Result<(), GuestError> {
+        let what = self.what;
+        match self.within(time).await? {
+            reply::Result::Done(_) => Ok(()),
+            _ => Err(GuestError::Nonsense(what)),
+        }
+    }
+
+    /// Waits for a process id.
+    ///
+    /// # Errors
+    /// See [`GuestError`].
+    pub async fn started(self, time: Duration) -> Result<u32, GuestError> {
+        let what = self.what;
+        match self.within(time).await? {
+            reply::Result::Started(started) => Ok(started.pid),
+            _ => Err(GuestError::Nonsense(what)),
+        }
+    }
+}

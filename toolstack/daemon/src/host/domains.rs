@@ -1,0 +1,363 @@
+//! Domains, through libxc and xenstore.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{Mutex as AsyncMutex, watch};
+use xenpod_api::ids::PodId;
+use xenpod_xen::evtchn::EvtchnDevice;
+use xenpod_xen::grants::GntdevDevice;
+use xenpod_xen::hypervisor::{Destroyed, DomainConfig, Hypervisor, HypervisorError};
+use xenpod_xen::ids::{DomainRef, DomainUuid, Domid};
+use xenpod_xen::kernel::{BootImage, KernelImage};
+use xenpod_xen::vchan::{Rendezvous, Vchan, VchanStream};
+use xenpod_xen::xenstore::tree::{
+    DeviceId, DeviceKind, DomainTree, MARKS, Mac, Mode, Ring, Vbd, Vif, VirtualDisk, domain_path, mark_path,
+    remove_domain,
+};
+use xenpod_xen::xenstore::{Client, Error as StoreError, guest};
+
+use super::libxl;
+use crate::engine::world::{Built, DiskPlan, DomainError, DomainPlan, DomainView, Domains, HostView, StorePorts};
+use crate::guest::Transport;
+
+/// How long the backends have to let go of a domain's devices.
+const CLOSE: Duration = Duration::from_secs(5);
+/// How long a dying domain may take to be gone.
+const DIE: Duration = Duration::from_secs(5);
+/// Event channel ports of a guest (`max_evtchn_port` of the builder).
+const PORTS: u32 = 1024;
+
+#[derive(Clone)]
+struct Kernel {
+    image: KernelImage,
+    boot: BootImage,
+    digest: String,
+}
+
+/// Domains of this host.
+pub struct HostDomains<H> {
+    xen: Arc<H>,
+    store: AsyncMutex<Option<Client>>,
+    kernel_path: PathBuf,
+    boot_path: PathBuf,
+    kernel_args: String,
+    kernel: Mutex<Option<Kernel>>,
+    changes: watch::Sender<u64>,
+}
+
+fn store(what: &'static str) -> impl FnOnce(StoreError) -> DomainError {
+    move |source| DomainError::Store { what, source }
+}
+
+fn uuid(id: PodId) -> DomainUuid {
+    DomainUuid(*id.as_bytes())
+}
+
+fn reference(id: PodId, domid: u16) -> DomainRef {
+    DomainRef { domid: Domid(domid), uuid: uuid(id) }
+}
+
+impl<H: Hypervisor> HostDomains<H> {
+    /// On this hypervisor, with this kernel. Nothing is opened yet.
+    pub fn new(xen: H, kernel: &Path, boot_image: &Path, kernel_args: &str) -> Self {
+        Self {
+            xen: Arc::new(xen),
+            store: AsyncMutex::new(None),
+            kernel_path: kernel.into(),
+            boot_path: boot_image.into(),
+            kernel_args: kernel_args.into(),
+            kernel: Mutex::new(None),
+            changes: watch::Sender::new(0),
+        }
+    }
+
+    /// Runs a blocking call of the hypervisor off the runtime's thread.
+    async fn call<T: Send + 'static>(
+        &self,
+        call: impl FnOnce(&H) -> Result<T, HypervisorError> + Send + 'static,
+    ) -> Result<T, DomainError> {
+        let xen = self.xen.clone();
+        match tokio::task::spawn_blocking(move || call(&xen)).await {
+            Ok(result) => Ok(result?),
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+
+    /// The connection to xenstored, made at the first use.
+    async fn store(&self) -> Result<Client, DomainError> {
+        let mut slot = self.store.lock().await;
+        if let Some(client) = &*slot {
+            return Ok(client.clone());
+        }
+        let client = Client::connect().await.map_err(store("connect"))?;
+        // Some domain has stopped, crashed or gone; which one is found by looking.
+        let mut watch = client.watch("@releaseDomain").await.map_err(store("watch for domains that stop"))?;
+        let changes = self.changes.clone();
+        tokio::spawn(async move {
+            while watch.next().await.is_some() {
+                changes.send_modify(|n| *n += 1);
+            }
+        });
+        *slot = Some(client.clone());
+        Ok(client)
+    }
+
+    /// The kernel and boot image, read at the first use: what was not there may be by then.
+    async fn kernel(&self) -> Result<Kernel, DomainError> {
+        if let Some(kernel) = self.kernel.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            return Ok(kernel);
+        }
+        let (kernel_path, boot_path) = (self.kernel_path.clone(), self.boot_path.clone());
+        let load = move || -> Result<Kernel, String> {
+            let image = KernelImage::open(&kernel_path).map_err(|e| e.to_string())?;
+            let boot = BootImage::open(&boot_path).map_err(|e| e.to_string())?;
+            let bytes = std::fs::read(&kernel_path).map_err(|e| format!("{}: {e}", kernel_path.display()))?;
+            let digest = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
+            Ok(Kernel { image, boot, digest })
+        };
+        let kernel = match tokio::task::spawn_blocking(load).await {
+            Ok(loaded) => loaded.map_err(DomainError::Kernel)?,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        };
+        *self.kernel.lock().unwrap_or_else(PoisonError::into_inner) = Some(kernel.clone());
+        Ok(kernel)
+    }
+
+    fn tree(plan: &DomainPlan, domid: u16, ports: StorePorts, disks: &[DiskPlan], macs: &[[u8; 6]]) -> DomainTree {
+        DomainTree {
+            domid: Domid(domid),
+            uuid: uuid(plan.id),
+            name: plan.name.clone(),
+            memory_max_kib: plan.memory_kib,
+            memory_kib: plan.memory_kib,
+            vcpus: plan.vcpus,
+            max_vcpus: plan.vcpus,
+            store: Ring { gfn: ports.store_gfn, port: ports.store_port },
+            console: Ring { gfn: ports.console_gfn, port: ports.console_port },
+            vifs: (0..).zip(macs).map(|(index, mac)| Vif { index, mac: Mac(*mac) }).collect(),
+            vbds: (0..)
+                .zip(disks)
+                .filter_map(|(index, disk)| {
+                    Some(Vbd {
+                        disk: VirtualDisk::from_index(index)?,
+                        device: (disk.block.major, disk.block.minor),
+                        source: format!("/dev/loop{}", disk.block.minor),
+                        mode: if disk.read_only { Mode::ReadOnly } else { Mode::ReadWrite },
+                    })
+                })
+                .collect(),
+        }
+    }
+
+    /// The devices of a domain, by its backends: those are dom0's own, and what a guest says does not count.
+    async fn devices(client: &Client, domid: Domid) -> Result<Vec<DeviceId>, DomainError> {
+        let mut devices = Vec::new();
+        for kind in DeviceKind::ALL {
+            let numbers = match client.list(&kind.backends(domid)).await {
+                Ok(numbers) => numbers,
+                Err(error) if error.is_not_found() => continue,
+                Err(error) => return Err(store("list devices")(error)),
+            };
+            devices.extend(numbers.iter().filter_map(|n| n.parse().ok()).map(|number| DeviceId {
+                domid,
+                kind,
+                number,
+            }));
+        }
+        Ok(devices)
+    }
+
+    /// Destroys until it is gone.
+    async fn destroy_domain(&self, domain: DomainRef) -> Result<(), DomainError> {
+        let deadline = tokio::time::Instant::now() + DIE;
+        let mut pause = Duration::from_millis(1);
+        loop {
+            match self.call(move |xen| xen.destroy(domain)).await? {
+                Destroyed::Gone => return Ok(()),
+                Destroyed::Pending { remaining_kib } if tokio::time::Instant::now() >= deadline => {
+                    return Err(DomainError::Dying { domid: domain.domid.0, remaining_kib });
+                }
+                Destroyed::Pending { .. } => tokio::time::sleep(pause).await,
+            }
+            pause = (pause * 2).min(Duration::from_millis(100));
+        }
+    }
+}
+
+#[async_trait]
+impl<H: Hypervisor> Domains for HostDomains<H> {
+    async fn build(&self, plan: &DomainPlan) -> Result<Built, DomainError> {
+        let kernel = self.kernel().await?;
+        let config = DomainConfig {
+            uuid: uuid(plan.id),
+            name: plan.name.clone(),
+            memory_kib: plan.memory_kib,
+            max_memory_kib: plan.memory_kib,
+            vcpus: plan.vcpus,
+            max_vcpus: plan.vcpus,
+            kernel: kernel.image,
+            boot_image: Some(kernel.boot),
+            cmdline: self.kernel_args.clone(),
+        };
+        let built = self.call(move |xen| xen.build(&config)).await?;
+        let store = StorePorts {
+            store_gfn: built.store_gfn,
+            store_port: built.store_port,
+            console_gfn: built.console_gfn,
+            console_port: built.console_port,
+        };
+        Ok(Built { domid: built.domid.0, kernel_digest: kernel.digest, store })
+    }
+
+    async fn publish(
+        &self,
+        plan: &DomainPlan,
+        built: &Built,
+        disks: &[DiskPlan],
+        macs: &[[u8; 6]],
+    ) -> Result<(), DomainError> {
+        let client = self.store().await?;
+        let tree = Self::tree(plan, built.domid, built.store, disks, macs);
+        client.commit(&tree.ops()).await.map_err(store("write the domain's nodes"))?;
+        let introduced = client.introduce(tree.domid, tree.store.gfn, tree.store.port).await;
+        introduced.map_err(store("introduce the domain"))
+    }
+
+    async fn unpause(&self, id: PodId, domid: u16) -> Result<(), DomainError> {
+        self.call(move |xen| xen.unpause(reference(id, domid))).await
+    }
+
+    async fn pause(&self, id: PodId, domid: u16) -> Result<(), DomainError> {
+        self.call(move |xen| xen.pause(reference(id, domid))).await
+    }
+
+    async fn connect(&self, _id: PodId, domid: u16, within: Duration) -> Result<Box<dyn Transport>, DomainError> {
+        let client = self.store().await?;
+        let domid = Domid(domid);
+        let data = format!("{}/data/xenpod", domain_path(domid));
+        // guest-init writes the event channel last.
+        let (port_path, ref_path) = (format!("{data}/event-channel"), format!("{data}/ring-ref"));
+        let port = match client.wait_for(&port_path, "an event channel", within, |v| v.is_some()).await {
+            Ok(value) => value.unwrap_or_default(),
+            Err(StoreError::Timeout { .. }) => return Err(DomainError::NoHello { domid: domid.0, after: within }),
+            Err(error) => return Err(store("wait for the guest")(error)),
+        };
+        let ring = client.read(&ref_path).await.map_err(store("read the guest's ring"))?.unwrap_or_default();
+        let rendezvous = Rendezvous {
+            ring_ref: guest::grant_ref(&ref_path, &ring).map_err(store("read the guest's ring"))?,
+            event_channel: guest::port(&port_path, &port, PORTS).map_err(store("read the guest's event channel"))?,
+        };
+        let channel = Vchan::connect(&GntdevDevice, &EvtchnDevice, domid, rendezvous)
+            .map_err(|e| DomainError::Channel(e.to_string()))?;
+        let stream = VchanStream::new(channel).map_err(|e| DomainError::Channel(e.to_string()))?;
+        Ok(Box::new(stream))
+    }
+
+    async fn destroy(&self, id: PodId) -> Result<(), DomainError> {
+        let uuid = uuid(id);
+        let found = match self.call(move |xen| xen.find(uuid)).await {
+            // Without Xen there is no domain, and no store.
+            Err(DomainError::Hypervisor(HypervisorError::Unavailable { .. })) => return Ok(()),
+            found => found?,
+        };
+        let client = self.store().await?;
+        let mark = client.read_text(&mark_path(uuid)).await.map_err(store("read our mark"))?;
+        let marked: Option<Domid> = mark.and_then(|text| text.parse().ok());
+        let Some(domid) = found.as_ref().map(|d| d.domid).or(marked) else { return Ok(()) };
+        if found.is_none() && self.call(move |xen| xen.info(domid)).await?.is_some() {
+            // The number is another domain's now, and so is everything under it. Only what bears the UUID is ours.
+            let ops = [xenpod_xen::xenstore::Op::rm(mark_path(uuid))];
+            return client.commit(&ops).await.map_err(store("remove our mark"));
+        }
+        if let Some(domain) = &found
+            && !domain.dying
+        {
+            // It must not use its devices while they are taken away. One that cannot be paused is destroyed all the same.
+            let domain = domain.reference();
+            let _ = self.call(move |xen| xen.pause(domain)).await;
+        }
+        let devices = Self::devices(&client, domid).await?;
+        let closed = if devices.is_empty() { Ok(()) } else { client.close_devices(&devices, CLOSE).await };
+        if let Some(domain) = found {
+            self.destroy_domain(domain.reference()).await?;
+        }
+        closed.map_err(|e| DomainError::Device { device: format!("of domain {domid}"), why: e.to_string() })?;
+        client.commit(&remove_domain(domid, uuid)).await.map_err(store("remove the domain's nodes"))?;
+        libxl::forget(domid.0, id);
+        Ok(())
+    }
+
+    async fn list(&self) -> Result<Vec<DomainView>, DomainError> {
+        let all = self.call(|xen| xen.list()).await?;
+        Ok(all
+            .into_iter()
+            .filter(|d| d.domid != Domid::DOM0)
+            .map(|d| DomainView {
+                id: PodId(uuid::Uuid::from_bytes(d.uuid.0)),
+                domid: d.domid.0,
+                paused: d.paused,
+                shutdown: d.shutdown,
+                dying: d.dying,
+            })
+            .collect())
+    }
+
+    async fn marked(&self) -> Result<Vec<PodId>, DomainError> {
+        let names = match self.store().await?.list(MARKS).await {
+            Ok(names) => names,
+            Err(error) if error.is_not_found() => Vec::new(),
+            Err(error) => return Err(store("list our marks")(error)),
+        };
+        Ok(names.iter().filter_map(|n| n.parse().ok()).collect())
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    async fn describe(&self, plan: &DomainPlan, domid: u16, disks: &[DiskPlan], macs: &[[u8; 6]]) {
+        let late = async {
+            let client = self.store().await?;
+            let ports = StorePorts::default();
+            let tree = Self::tree(plan, domid, ports, disks, macs);
+            // What a domain's rings are at is not known here, nor needed: those two nodes are for people.
+            let ops: Vec<_> = tree.late_ops().into_iter().filter(|op| !op.path().contains("/store/")).collect();
+            client.commit(&ops).await.map_err(store("describe the domain"))
+        };
+        if let Err(error) = late.await {
+            tracing::warn!(pod_id = %plan.id, %error, "the domain is not fully described for other tools");
+        }
+        libxl::describe(plan, domid, disks, macs, (&self.kernel_path, &self.boot_path, &self.kernel_args));
+    }
+
+    async fn host(&self) -> Result<HostView, DomainError> {
+        let host = self.call(|xen| xen.host()).await?;
+        let xenstored = self.store().await.map(|_| xenstored_kind()).unwrap_or_default();
+        let kernel_digest = self.kernel().await.map(|k| k.digest).unwrap_or_default();
+        Ok(HostView {
+            xen_version: host.version.to_string(),
+            xenstored,
+            pvh: host.pvh,
+            hap: host.hap,
+            total_memory_kib: host.total_memory_kib,
+            free_memory_kib: host.free_memory_kib,
+            cpus: host.cpus,
+            kernel_digest,
+        })
+    }
+}
+
+/// Which of Xen's two daemons it is: both write their number to the same file.
+fn xenstored_kind() -> String {
+    let command = std::fs::read_to_string("/run/xen/xenstored.pid")
+        .ok()
+        .and_then(|pid| std::fs::read_to_string(format!("/proc/{}/comm", pid.trim())).ok());
+    match command.as_deref().map(str::trim) {
+        Some("oxenstored") => "oxenstored".into(),
+        _ => "xenstored".into(),
+    }
+}

@@ -1,0 +1,16 @@
+//! The world of `engine::world` on a real host.
+//!
+//! `domains`: libxc and xenstore. `disks`: loop devices. `net`: the bridge. `images`: the store. `libxl`: notes for `xl`.
+
+mod checks;
+mod disks;
+mod domains;
+mod images;
+mod libxl;
+mod net;
+
+pub use checks::{Check, checks, host_state};
+pub use disks::HostDisks;
+pub use domains::HostDomains;
+pub use images::HostImages;
+pub use net::HostNet;

@@ -1,0 +1,28 @@
+//! xenpodd: the daemon that runs each pod in a Xen domain of its own and publishes it on D-Bus.
+//!
+//! ```text
+//! main -- config, logging, notify
+//!   bus          org.xenpod1: objects, access, signals             (knows the engine)
+//!   engine       pods, jobs, transitions, reconcile                (knows the traits in engine::world)
+//!   host         those traits on a real host: libxc, xenstore, loop, netlink, images
+//!   guest        the channel to a guest          logs      its output on disk
+//!   devices      loop devices and scratch disks  journal   records on disk
+//!   security     capabilities and seccomp
+//! ```
+//!
+//! A library as well as a program so that each part can be tested by itself; nothing else is to use it.
+
+pub mod bus;
+pub mod clock;
+pub mod config;
+pub mod devices;
+pub mod engine;
+pub mod guest;
+pub mod host;
+pub mod journal;
+pub mod logging;
+pub mod logs;
+pub mod notify;
+pub mod security;
+#[cfg(test)]
+mod testing;

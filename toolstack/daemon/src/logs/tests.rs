@@ -1,0 +1,147 @@
+use std::fs;
+
+use super::record::MAX_CONTENT;
+use super::*;
+
+const T: u64 = 1_767_323_045_000_000_006;
+
+fn open(dir: &std::path::Path) -> LogWriter {
+    LogWriter::open(dir, "web", 1 << 20).unwrap()
+}
+
+async fn read_all(hub: Hub, since: Since) -> [Vec<u8>; 2] {
+    let mut follow = Follow::new(hub, since, false, false).unwrap();
+    let mut out = [Vec::new(), Vec::new()];
+    while let Some((stream, bytes)) = follow.next().await.unwrap() {
+        out[stream.index()].extend(bytes);
+    }
+    out
+}
+
+#[test]
+fn the_file_is_in_the_cri_format() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path());
+    log.append(T, Stream::Stdout, b"one\ntw").unwrap();
+    log.append(T + 1, Stream::Stderr, b"oh\n").unwrap();
+    log.append(T + 2, Stream::Stdout, b"o\n\n").unwrap();
+    let text = fs::read_to_string(dir.path().join("web.log")).unwrap();
+    assert_eq!(
+        text,
+        "2026-01-02T03:04:05.000000006Z stdout F one\n\
+         2026-01-02T03:04:05.000000006Z stdout P tw\n\
+         2026-01-02T03:04:05.000000007Z stderr F oh\n\
+         2026-01-02T03:04:05.000000008Z stdout F o\n\
+         2026-01-02T03:04:05.000000008Z stdout F \n"
+    );
+}
+
+#[tokio::test]
+async fn what_goes_in_comes_out_byte_for_byte() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path());
+    let mut long = vec![b'x'; MAX_CONTENT * 2 + 7];
+    long.extend(b"\nno newline at the end \xff\x00");
+    // In pieces of every size, so that lines are cut in every way.
+    let mut rest = &long[..];
+    let mut size = 1;
+    while !rest.is_empty() {
+        let (piece, after) = rest.split_at(size.min(rest.len()));
+        log.append(T, Stream::Stdout, piece).unwrap();
+        rest = after;
+        size = size * 3 + 1;
+    }
+    log.append(T, Stream::Stderr, b"\n\n a \n").unwrap();
+    assert_eq!(read_all(log.hub(), Since::Start).await, [long, b"\n\n a \n".to_vec()]);
+}
+
+#[test]
+fn a_restarted_daemon_knows_where_each_stream_stands() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path());
+    log.append(T, Stream::Stdout, b"one\ntwo").unwrap();
+    log.append(T, Stream::Stderr, b"x").unwrap();
+    drop(log);
+    // A crash in the middle of a write.
+    let path = dir.path().join("web.log");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.extend(b"2026-01-02T03:04:05.000000006Z stdout F th");
+    fs::write(&path, bytes).unwrap();
+    let mut log = open(dir.path());
+    assert_eq!((log.offset(Stream::Stdout), log.offset(Stream::Stderr)), (7, 1));
+    log.append(T, Stream::Stdout, b"three\n").unwrap();
+    let text = fs::read_to_string(&path).unwrap();
+    assert!(text.ends_with("stderr P x\n2026-01-02T03:04:05.000000006Z stdout F three\n"), "{text}");
+}
+
+#[tokio::test]
+async fn a_full_file_is_rotated_and_the_offsets_go_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = LogWriter::open(dir.path(), "web", 300).unwrap();
+    let mut hub_text = Vec::new();
+    for i in 0..20 {
+        let line = format!("line {i}\n");
+        log.append(T, Stream::Stdout, line.as_bytes()).unwrap();
+        hub_text.extend(line.into_bytes());
+    }
+    let offset = log.offset(Stream::Stdout);
+    assert_eq!(offset, hub_text.len() as u64);
+    assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "one old file is kept");
+    drop(log);
+    let log = LogWriter::open(dir.path(), "web", 300).unwrap();
+    assert_eq!(log.offset(Stream::Stdout), offset);
+    let [out, _] = read_all(log.hub(), Since::Start).await;
+    assert!(out.len() > 50 && hub_text.ends_with(&out), "{}", String::from_utf8_lossy(&out));
+    let [out, _] = read_all(log.hub(), Since::Tail(9)).await;
+    assert_eq!(String::from_utf8(out).unwrap().lines().next(), Some("line 11"));
+}
+
+#[tokio::test]
+async fn the_tail_counts_lines_of_both_streams() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path());
+    log.append(T, Stream::Stdout, b"1\n2\n").unwrap();
+    log.append(T, Stream::Stderr, b"e\n").unwrap();
+    log.append(T + 5, Stream::Stdout, b"3").unwrap();
+    assert_eq!(read_all(log.hub(), Since::Tail(2)).await, [b"3".to_vec(), b"e\n".to_vec()]);
+    assert_eq!(read_all(log.hub(), Since::Tail(0)).await, [b"".to_vec(), b"".to_vec()]);
+    assert_eq!(read_all(log.hub(), Since::Tail(99)).await, [b"1\n2\n3".to_vec(), b"e\n".to_vec()]);
+    assert_eq!(read_all(log.hub(), Since::Time(T + 1)).await, [b"3".to_vec(), b"".to_vec()]);
+}
+
+#[tokio::test]
+async fn a_follower_sees_what_comes_and_then_the_end() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = LogWriter::open(dir.path(), "web", 200).unwrap();
+    log.append(T, Stream::Stdout, b"before\n").unwrap();
+    let mut follow = Follow::new(log.hub(), Since::Start, true, true).unwrap();
+    let reader = tokio::spawn(async move {
+        let mut all = Vec::new();
+        while let Some((_, bytes)) = follow.next().await.unwrap() {
+            all.extend(bytes);
+        }
+        String::from_utf8(all).unwrap()
+    });
+    for i in 0..10 {
+        tokio::task::yield_now().await;
+        log.append(T, Stream::Stdout, format!("{i}").as_bytes()).unwrap();
+        log.append(T, Stream::Stdout, b"\n").unwrap();
+    }
+    log.end();
+    let expected: String = ["before", "0", "1", "2", "3", "4", "5", "6", "7", "8", "9"]
+        .map(|l| format!("2026-01-02T03:04:05.000000006Z {l}\n"))
+        .concat();
+    assert_eq!(reader.await.unwrap(), expected);
+}
+
+#[test]
+fn a_new_run_of_the_container_begins_at_zero() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path());
+    log.append(T, Stream::Stdout, b"first\n").unwrap();
+    log.restart().unwrap();
+    assert_eq!(log.offset(Stream::Stdout), 0);
+    log.append(T, Stream::Stdout, b"second\n").unwrap();
+    assert!(fs::read_to_string(dir.path().join("web.previous.log")).unwrap().ends_with("first\n"));
+    assert_eq!(open(dir.path()).offset(Stream::Stdout), 7);
+}
