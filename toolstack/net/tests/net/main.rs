@@ -31,6 +31,8 @@ macro_rules! tests {
 
 tests![
     attach_waits_for_the_interface,
+    attaches_run_side_by_side,
+    a_dropped_attach_can_be_detached,
     attach_and_detach_are_idempotent,
     a_recycled_name_gets_new_pins,
     pods_reach_each_other_and_dom0,

@@ -52,6 +52,35 @@ pub async fn attach_waits_for_the_interface() {
     }
 }
 
+pub async fn attaches_run_side_by_side() {
+    let mut net = Net::new().await;
+    let guests: Vec<_> = (0..20).map(|_| (net.port(), Ns::new())).collect();
+    let attaches = futures_util::future::join_all(guests.iter().map(|(port, _)| net.host.attach(port)));
+    let (attached, ()) = tokio::join!(attaches, async {
+        for (port, guest) in guests.iter().rev() {
+            make_vif(&port.ifname, guest);
+            tokio::task::yield_now().await;
+        }
+    });
+    for (attached, (port, _)) in attached.into_iter().zip(&guests) {
+        assert_eq!(attached.unwrap(), Change::Made);
+        assert!(link(&port.ifname).contains("master xenpod0"));
+    }
+    let ports: Vec<_> = guests.iter().map(|(port, _)| port.clone()).collect();
+    assert_eq!(net.host.reconcile(&ports).await.unwrap(), Reconciled::default(), "all pins are in");
+}
+
+pub async fn a_dropped_attach_can_be_detached() {
+    let mut net = Net::new().await;
+    let before = ruleset();
+    let port = net.port();
+    let cut = tokio::time::timeout(Duration::from_millis(100), net.host.attach(&port)).await;
+    assert!(cut.is_err(), "it was still waiting: {cut:?}");
+    assert_eq!(net.host.detach(&port).await.unwrap(), Change::Made);
+    assert_eq!(ruleset(), before);
+    assert_eq!(net.host.detach(&port).await.unwrap(), Change::AlreadySo);
+}
+
 pub async fn attach_and_detach_are_idempotent() {
     let mut net = Net::new().await;
     let before = (output("ip", "-d -o addr").unwrap(), ruleset());

@@ -16,7 +16,7 @@ macro_rules! checks {
 }
 
 checks! {
-    lifecycle: attach_waits_for_the_interface, attach_and_detach_are_idempotent, a_recycled_name_gets_new_pins;
+    lifecycle: attach_waits_for_the_interface, attaches_run_side_by_side, a_dropped_attach_can_be_detached, attach_and_detach_are_idempotent, a_recycled_name_gets_new_pins;
     reach: pods_reach_each_other_and_dom0, pods_reach_out_through_nat, outside_cannot_reach_in,
         pods_resolve_through_the_forwarder;
     filter: spoofed_macs_are_dropped, spoofed_ipv4_is_dropped, spoofed_arp_is_dropped, spoofed_ipv6_is_dropped,
