@@ -25,7 +25,7 @@ pub trait Manager {
     fn get_pod(&self, name_or_id: &str) -> zbus::Result<OwnedObjectPath>;
     /// The caller's pods.
     fn list_pods(&self, options: Options<'_>) -> zbus::Result<Vec<PodEntry>>;
-    /// Fetches an image from a registry. Options: `insecure` (b), `ca` (s, a file's content in PEM).
+    /// Fetches an image from a registry. Option `insecure` (b): plain HTTP is allowed.
     fn pull_image(&self, reference: &str, options: Options<'_>) -> zbus::Result<OwnedObjectPath>;
     /// Takes an image from an archive or layout that the caller has opened. Transports: `oci-archive`, `docker-archive`, `oci`.
     fn import_image(

@@ -223,12 +223,9 @@ pub struct Exec {
 /// `pull`
 #[derive(Debug, Args)]
 pub struct Pull {
-    /// Talk HTTP, and do not check certificates.
+    /// Allow plain HTTP.
     #[arg(long)]
     pub insecure: bool,
-    /// Trust this certificate authority (PEM) as well.
-    #[arg(long, value_name = "FILE")]
-    pub ca: Option<PathBuf>,
     /// The image's reference, such as `registry.example/app/web:1.2`.
     pub reference: String,
 }

@@ -16,10 +16,6 @@ pub async fn run(client: &Client, args: cli::Pull, json: bool) -> Result<ExitCod
     if args.insecure {
         options.insert("insecure", Variant::from(true));
     }
-    if let Some(file) = &args.ca {
-        let pem = std::fs::read_to_string(file).map_err(|e| Failure::Io(file.display().to_string(), e))?;
-        options.insert("ca", Variant::from(pem));
-    }
     let job = client.manager.pull_image(&args.reference, options).await?;
     crate::progress::wait(&client.bus, &job).await?;
     print_image_of(client, &args.reference, json).await
