@@ -231,6 +231,11 @@ fn inbound_rules(plan: &Plan) -> Vec<Vec<Expr>> {
     ]
 }
 
+/// nft's note on a set (`NFTNL_UDATA_SET_KEYBYTEORDER`, 4 bytes: 1, host order), without which it prints names reversed.
+fn host_order() -> Vec<u8> {
+    [&[0, 4][..], &1u32.to_ne_bytes()].concat()
+}
+
 fn set(set: Set) -> Request {
     Request {
         family: Family::Bridge,
@@ -241,6 +246,7 @@ fn set(set: Set) -> Request {
                 SetAttribute::KeyType(set.key_type()),
                 SetAttribute::KeyLen(set.key_len()),
                 SetAttribute::Id(set as u32 + 1),
+                SetAttribute::UserData(if set == Set::Ports { host_order() } else { Vec::new() }),
             ],
         }),
         flags: NLM_F_CREATE,

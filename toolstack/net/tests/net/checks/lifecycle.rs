@@ -20,6 +20,8 @@ pub async fn attach_waits_for_the_interface() {
         tokio::time::sleep(Duration::from_millis(150)).await;
         if let Some(rules) = ruleset() {
             assert!(rules.contains(&port.lease.v6.to_string()), "pinned before the interface is there: {rules}");
+            let element = format!("{:?} comment \"{}\"", port.ifname, port.pod);
+            assert!(rules.contains(&element), "{element} in {rules}");
         }
         make_vif(&port.ifname, &guest);
     });
