@@ -115,7 +115,7 @@ fn blob(descriptor: &Descriptor, object: &str) -> Result<Blob, ErrorKind> {
 
 /// An entry of an index; `None` for those that are no images (attestations, signatures).
 fn offer(descriptor: &Descriptor, object: &str) -> Result<Option<(Option<Offered>, Blob)>, ErrorKind> {
-    if !is_known(&descriptor.media_type().to_string()) {
+    if !is_known(descriptor.media_type().as_ref()) {
         return Ok(None);
     }
     let offered = descriptor.platform().as_ref().map(|p| Offered {

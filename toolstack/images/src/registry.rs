@@ -1,7 +1,7 @@
 //! A client of the OCI distribution API, as far as pulling goes: manifests and blobs, anonymous, with bearer tokens.
 //!
-//! HTTP only to loopback and to registries the operator lists as insecure; everything else is TLS with the system's roots and,
-//! per registry, one more CA ([`tls`]). Nothing a registry says is believed: documents are bounded and hashed, blobs too
+//! HTTP only to loopback and to registries the operator lists as insecure, and there only if they do not speak TLS; everything
+//! else is TLS with the system's roots and, per registry, one more CA ([`tls`]). Nothing a registry says is believed: documents are bounded and hashed, blobs too
 //! ([`download`]). Failures that may pass are tried again; which those are is decided in [`Failure`]'s constructors.
 //! The client crates at hand bring a second TLS provider and cannot resume, which is why this is our own, on `reqwest`.
 
@@ -79,7 +79,7 @@ impl From<ErrorKind> for Failure {
 impl Client {
     pub fn new(name: &Reference, access: &Access) -> Result<Self, ErrorKind> {
         let host = name.host();
-        let tls = tls::config(host, access.certs_dir.as_deref())?;
+        let (tls, has_ca) = tls::config(host, access.certs_dir.as_deref())?;
         let allowed = access.clone();
         let redirect = reqwest::redirect::Policy::custom(move |attempt| {
             let host = authority(attempt.url());
@@ -103,7 +103,8 @@ impl Client {
         let http = builder.build().map_err(|e| ErrorKind::Internal(chain(&e)))?;
         // Docker Hub's name is not its registry's.
         let server = if host == "docker.io" { "registry-1.docker.io" } else { host };
-        let scheme = if access.allows_http(host) { "http" } else { "https" };
+        // Whoever has given it a CA of its own means TLS.
+        let scheme = if access.allows_http(host) && !has_ca { "http" } else { "https" };
         Ok(Self {
             http,
             base: format!("{scheme}://{server}/v2/{}/", name.path()),
@@ -112,6 +113,46 @@ impl Client {
             access: access.clone(),
             token: Mutex::new(None),
         })
+    }
+
+    /// A client that has found out whether a registry that may be spoken to without TLS does speak it.
+    pub async fn connect(name: &Reference, access: &Access) -> Result<Self, ErrorKind> {
+        let (host, access) = (name.clone(), access.clone());
+        // Reading the system's certificates takes a while.
+        let new = tokio::task::spawn_blocking(move || Self::new(&host, &access)).await;
+        let mut client = new.unwrap_or_else(|e| Err(ErrorKind::Internal(e.to_string())))?;
+        if let Some(rest) = client.base.strip_prefix("http://") {
+            let base = format!("https://{rest}");
+            if !client.speaks_http().await && client.speaks_tls(&base).await {
+                client.base = base;
+            }
+        }
+        Ok(client)
+    }
+
+    /// Servers for TLS answer plain HTTP with 400, or with bytes that are no HTTP. No connection at all tells nothing.
+    async fn speaks_http(&self) -> bool {
+        match self.http.get(self.version_url(&self.base)).send().await {
+            Ok(response) => response.status() != StatusCode::BAD_REQUEST,
+            Err(e) => e.is_connect() || e.is_timeout(),
+        }
+    }
+
+    /// Also if its certificate is not trusted: that is then the error to report.
+    async fn speaks_tls(&self, base: &str) -> bool {
+        match self.http.get(self.version_url(base)).send().await {
+            Ok(_) => true,
+            Err(e) => causes(&e).any(|cause| {
+                matches!(
+                    cause.downcast_ref(),
+                    Some(rustls::Error::InvalidCertificate(_) | rustls::Error::AlertReceived(_))
+                )
+            }),
+        }
+    }
+
+    fn version_url(&self, base: &str) -> String {
+        base.strip_suffix(&format!("{}/", self.repository)).unwrap_or(base).to_owned()
     }
 
     /// Follows indexes from the name to the manifest for `platform`.

@@ -80,6 +80,11 @@ impl Lab {
         self.registry.inject(Fault { path: path.to_string(), times, misdeed });
     }
 
+    /// Requests since the last call, but those that only ask whether somebody is there.
+    fn requests(&self) -> Vec<String> {
+        self.registry.requests().into_iter().filter(|r| r != "GET /v2/").collect()
+    }
+
     fn ingest(&self) -> Vec<String> {
         list(&self.dir.path().join("store/ingest"))
     }
@@ -104,11 +109,11 @@ async fn a_pull_fetches_verifies_and_builds() {
     assert_eq!(image.names, [lab.registry.name("team/web:1")]);
     assert_eq!(extract(&image.erofs).keys().collect::<Vec<_>>(), ["/", "/big", "/etc", "/etc/a"]);
     assert_eq!(lab.ingest(), [""; 0], "blobs are left");
-    assert_eq!(lab.registry.requests().len(), 5);
+    assert_eq!(lab.requests().len(), 5);
     // By digest, and again: nothing but the manifest is asked for.
     let by_digest = format!("team/web@{}", image.id);
     assert_eq!(lab.pull(&by_digest).await.unwrap().names.len(), 2);
-    assert_eq!(lab.registry.requests(), [format!("GET /v2/team/web/manifests/{}", image.id)]);
+    assert_eq!(lab.requests(), [format!("GET /v2/team/web/manifests/{}", image.id)]);
 }
 
 #[tokio::test]
@@ -159,7 +164,7 @@ async fn a_broken_connection_is_resumed_where_it_broke() {
     let lab = lab().await;
     lab.fault(lab.big(), Some(1), Misdeed::Drop(100_000));
     lab.pull("team/web:1").await.unwrap();
-    let requests = lab.registry.requests();
+    let requests = lab.requests();
     let big: Vec<_> = requests.iter().filter(|r| r.contains(lab.big().hex())).collect();
     assert_eq!(big.len(), 2, "{requests:?}");
     let from = big[1].rsplit_once("bytes=").expect("no range was asked for").1;
@@ -205,9 +210,9 @@ async fn an_interrupted_pull_is_resumed_by_the_next_also_after_a_restart() {
     }
     let lab = Lab { dir, store: reopened.unwrap(), registry, image };
     lab.registry.behave();
-    lab.registry.requests();
+    lab.requests();
     lab.pull("team/web:1").await.unwrap();
-    let requests = lab.registry.requests();
+    let requests = lab.requests();
     let big = requests.iter().find(|r| r.contains(lab.big().hex())).unwrap();
     assert!(big.contains("bytes="), "fetched from the start: {big}");
     assert_eq!(lab.ingest(), [""; 0]);
@@ -278,7 +283,7 @@ async fn tokens_are_fetched_and_passwords_are_not_had() {
     let lab = lab().await;
     lab.fault("/v2/", None, Misdeed::Token);
     lab.pull("team/web:1").await.unwrap();
-    let requests = lab.registry.requests();
+    let requests = lab.requests();
     assert_eq!(requests[1], "GET /token?service=test&scope=repository%3Ax%3Apull");
     assert_eq!(requests.iter().filter(|r| r.contains("/token")).count(), 1, "{requests:?}");
     lab.registry.behave();
@@ -299,15 +304,15 @@ async fn passing_failures_are_tried_again_and_lasting_ones_reported() {
     lab.fault(lab.big(), Some(1), Misdeed::Status(429, Some(1)));
     lab.pull("team/web:1").await.unwrap();
     lab.fault("/manifests/", None, Misdeed::Status(400, None));
-    lab.registry.requests();
+    lab.requests();
     let (kind, text) = lab.refusal("team/web:1").await;
     assert!(matches!(kind, ErrorKind::Registry { .. }));
     assert_eq!(text, "registry HOST answered 400 Bad Request: told to fail to GET manifests/1");
-    assert_eq!(lab.registry.requests().len(), 1, "an error that will not pass was tried again");
+    assert_eq!(lab.requests().len(), 1, "an error that will not pass was tried again");
     lab.registry.behave();
     lab.fault("/manifests/", None, Misdeed::Status(500, Some(3600)));
     lab.refusal("team/web:1").await;
-    assert_eq!(lab.registry.requests().len(), 1, "waited for an hour");
+    assert_eq!(lab.requests().len(), 1, "waited for an hour");
 }
 
 #[tokio::test]
@@ -339,7 +344,7 @@ async fn concurrent_pulls_of_one_image_fetch_each_layer_once() {
     for result in futures_util::future::join_all(pulls).await {
         assert_eq!(result.unwrap().id, lab.image.id());
     }
-    let requests = lab.registry.requests();
+    let requests = lab.requests();
     assert_eq!(requests.iter().filter(|r| r.contains(lab.big().hex())).count(), 1, "{requests:?}");
 }
 
@@ -382,32 +387,38 @@ fn tls() -> (String, Arc<rustls::ServerConfig>) {
     (ca_pem, Arc::new(config))
 }
 
-/// Loopback is spoken to without TLS, so the client is made to believe that it is not loopback.
-async fn tls_manifest(lab: &Lab, certs_dir: Option<&Path>) -> Result<Digest, ErrorKind> {
-    let name = lab.registry.name("team/web:1").parse().unwrap();
-    let access = super::Access { certs_dir: certs_dir.map(Path::to_owned), ..Default::default() };
-    let mut client = super::Client::new(&name, &access)?;
-    client.base = client.base.replacen("http://", "https://", 1);
-    let manifest = client.manifest(&name, &Default::default(), &Limits::default()).await?;
-    Ok(manifest.id)
-}
-
 #[tokio::test]
-async fn tls_needs_a_ca_that_is_known() {
+async fn tls_is_found_out_on_loopback_and_needs_a_ca_that_is_known() {
     let (ca, config) = tls();
     let lab = lab_with(Some(config)).await;
-    let error = tls_manifest(&lab, None).await.unwrap_err();
-    assert!(matches!(error, ErrorKind::Unreachable { .. }), "{error}");
-    assert!(error.to_string().contains("UnknownIssuer"), "{error}");
+    let (kind, text) = lab.refusal("team/web:1").await;
+    assert!(matches!(kind, ErrorKind::Unreachable { .. }), "{text}");
+    assert!(text.contains("UnknownIssuer"), "{text}");
 
     let certs = lab.dir.path().join("certs.d");
     let of_host = certs.join(lab.registry.address().to_string());
     fs::create_dir_all(&of_host).unwrap();
     fs::write(of_host.join("ca.crt"), "not a certificate").unwrap();
-    let error = tls_manifest(&lab, Some(&certs)).await.unwrap_err();
+    let options =
+        PullOptions { access: super::Access { certs_dir: Some(certs), ..Default::default() }, ..Default::default() };
+    let error = lab.pull_with("team/web:1", &options).await.unwrap_err();
     assert!(error.to_string().ends_with("ca.crt is malformed: it holds no certificate"), "{error}");
     fs::write(of_host.join("ca.crt"), ca).unwrap();
-    assert_eq!(tls_manifest(&lab, Some(&certs)).await.unwrap(), lab.image.id());
+    assert_eq!(lab.pull_with("team/web:1", &options).await.unwrap().id, lab.image.id());
+}
+
+#[tokio::test]
+async fn a_ca_for_a_registry_without_tls_is_not_a_reason_to_do_without() {
+    let (ca, _) = tls();
+    let lab = lab().await;
+    let certs = lab.dir.path().join("certs.d");
+    let of_host = certs.join(lab.registry.address().to_string());
+    fs::create_dir_all(&of_host).unwrap();
+    fs::write(of_host.join("ca.crt"), ca).unwrap();
+    let access = super::Access { certs_dir: Some(certs), ..Default::default() };
+    let options = PullOptions { access, ..Default::default() };
+    let error = lab.pull_with("team/web:1", &options).await.unwrap_err();
+    assert!(matches!(error.kind, ErrorKind::Unreachable { .. }), "{error}");
 }
 
 #[test]

@@ -11,18 +11,22 @@ use rustls::{ClientConfig, RootCertStore};
 
 use crate::error::ErrorKind;
 
-/// A configuration for connections that begin at `host`.
-pub(super) fn config(host: &str, certs_dir: Option<&Path>) -> Result<ClientConfig, ErrorKind> {
+/// A configuration for connections that begin at `host`, and whether `host` has a CA of its own.
+pub(super) fn config(host: &str, certs_dir: Option<&Path>) -> Result<(ClientConfig, bool), ErrorKind> {
     let mut roots = RootCertStore::empty();
     let system = rustls_native_certs::load_native_certs();
     for error in &system.errors {
         tracing::warn!(%error, "a root certificate of this system cannot be read");
     }
     roots.add_parsable_certificates(system.certs);
+    let mut has_ca = false;
     if let Some(dir) = certs_dir {
         let path = dir.join(host).join("ca.crt");
         match fs::read(&path) {
-            Ok(pem) => add(&mut roots, &pem, &path)?,
+            Ok(pem) => {
+                add(&mut roots, &pem, &path)?;
+                has_ca = true;
+            }
             Err(e) if e.kind() == io::ErrorKind::NotFound => {}
             Err(cause) => return Err(ErrorKind::Source { source_name: path.display().to_string(), cause }),
         }
@@ -31,7 +35,7 @@ pub(super) fn config(host: &str, certs_dir: Option<&Path>) -> Result<ClientConfi
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let versions = ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
     let versions = versions.map_err(|e| ErrorKind::Internal(e.to_string()))?;
-    Ok(versions.with_root_certificates(roots).with_no_client_auth())
+    Ok((versions.with_root_certificates(roots).with_no_client_auth(), has_ca))
 }
 
 fn add(roots: &mut RootCertStore, pem: &[u8], path: &Path) -> Result<(), ErrorKind> {

@@ -44,9 +44,7 @@ impl ImageStore {
         progress: ProgressFn,
     ) -> Result<Image, ErrorKind> {
         let limits = &self.inner.limits;
-        let (host, access) = (name.clone(), options.access.clone());
-        // Reading the system's certificates takes a while.
-        let client = blocking(move || Client::new(&host, &access)).await?;
+        let client = Client::connect(name, &options.access).await?;
         let manifest = client.manifest(name, &options.platform, limits).await?;
         let _building = self.inner.images.lock(&manifest.id).await;
         if let Some(image) = self.adopt(name, &manifest.id)? {

@@ -94,8 +94,11 @@ impl Pax {
     }
 }
 
+/// Key, value, and what follows.
+type Record<'a> = (&'a [u8], &'a [u8], &'a [u8]);
+
 /// Splits off the first record.
-fn record(records: &[u8]) -> Result<(&[u8], &[u8], &[u8]), String> {
+fn record(records: &[u8]) -> Result<Record<'_>, String> {
     let malformed = || format!("malformed record \"{}\"", records[..records.len().min(40)].escape_ascii());
     let space = records.iter().take(20).position(|&b| b == b' ').ok_or_else(malformed)?;
     let len = decimal(&records[..space]).and_then(|n| usize::try_from(n).ok()).ok_or_else(malformed)?;
