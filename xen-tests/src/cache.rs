@@ -69,18 +69,25 @@ pub struct Entry {
     pub id: String,
 }
 
-/// The cache folder, held by this lab alone for as long as the value lives.
+/// The cache folder.
 pub struct Cache {
     root: PathBuf,
-    _lock: File,
 }
 
+/// Held for as long as the value lives.
+pub struct Lock(#[allow(dead_code, reason = "open is locked")] File);
+
 impl Cache {
-    /// Opens the cache and waits, with a word, until no other lab uses it.
+    /// Finds or makes the folder.
     pub fn open() -> Result<Cache> {
         let root = folder()?;
         fs::create_dir_all(&root).map_err(LabError::file("cannot make", &root))?;
-        let path = root.join("lock");
+        Ok(Cache { root })
+    }
+
+    /// Waits, with a word, until no other lab holds the lock: `machine` for running one, `package` for building it.
+    pub fn lock(&self, name: &str) -> Result<Lock> {
+        let path = self.root.join(format!("{name}.lock"));
         let mut lock = File::options()
             .create(true)
             .truncate(false)
@@ -90,16 +97,14 @@ impl Cache {
             .map_err(LabError::file("cannot open", &path))?;
         if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err() {
             let holder = fs::read_to_string(&path).unwrap_or_default();
-            say(&format!("another lab (process {}) is running; waiting for it", holder.trim()));
+            say(&format!("another lab (process {}) has the {name}; waiting for it", holder.trim()));
             flock(&lock, FlockOperation::LockExclusive)
                 .map_err(|error| LabError::file("cannot lock", &path)(error.into()))?;
         }
         lock.set_len(0)
             .and_then(|()| writeln!(lock, "{}", std::process::id()))
             .map_err(LabError::file("cannot write", &path))?;
-        // Runs of labs that were killed.
-        let _ = fs::remove_dir_all(root.join("run"));
-        Ok(Cache { root, _lock: lock })
+        Ok(Lock(lock))
     }
 
     /// The folder of the cache.
@@ -107,8 +112,10 @@ impl Cache {
         &self.root
     }
 
-    /// An empty folder for one run, removed with the next one.
+    /// An empty folder for one run, removed with the next one. For the holder of the machine's lock.
     pub fn scratch(&self) -> Result<PathBuf> {
+        // Those of labs that were killed go too.
+        let _ = fs::remove_dir_all(self.root.join("run"));
         self.fresh(self.root.join("run").join(std::process::id().to_string()))
     }
 

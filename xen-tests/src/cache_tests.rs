@@ -4,8 +4,7 @@ fn cache(name: &str) -> Cache {
     let root = std::env::temp_dir().join(format!("xen-lab-cache-{name}-{}", std::process::id()));
     let _ = fs::remove_dir_all(&root);
     fs::create_dir_all(&root).unwrap();
-    let lock = File::create(root.join("lock")).unwrap();
-    Cache { root, _lock: lock }
+    Cache { root }
 }
 
 #[test]
@@ -61,4 +60,18 @@ fn a_hash_tells_names_modes_and_contents_apart() {
     let third = hash(&folder);
     assert!(first != second && second != third && first != third);
     fs::remove_dir_all(&folder).unwrap();
+}
+
+#[test]
+fn a_lock_is_held_until_it_is_dropped() {
+    let cache = cache("lock");
+    let held = cache.lock("machine").unwrap();
+    cache.lock("package").unwrap();
+    let path = cache.root().join("machine.lock");
+    let taken = || flock(File::open(&path).unwrap(), FlockOperation::NonBlockingLockExclusive).is_ok();
+    assert!(!taken());
+    assert_eq!(fs::read_to_string(&path).unwrap().trim(), std::process::id().to_string());
+    drop(held);
+    assert!(taken());
+    fs::remove_dir_all(cache.root()).unwrap();
 }

@@ -8,7 +8,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::cache::{Cache, Entry, Inputs};
+use crate::cache::{Cache, Entry, Inputs, Lock};
 use crate::carrier::{Copy, UNPACK, pack};
 use crate::channel::Sink;
 use crate::dom0;
@@ -30,20 +30,28 @@ pub struct Lab {
     pub machine: Machine,
     scratch: PathBuf,
     base: PathBuf,
+    // Last, so that the machine is gone before another lab may start one.
+    _lock: Lock,
 }
 
 /// A machine with the package installed and its daemon active, or the bare dom0; `copies` are in place.
 pub fn open(cache: &Cache, config: &Config, bare: bool, copies: &[Copy]) -> Result<Lab> {
     require_packages()?;
+    // First, and without the machine's lock: a build takes minutes in which others can run.
+    let package = if bare { None } else { Some(package(cache)?) };
+    let lock = cache.lock("machine")?;
     let disk = dom0::disk(cache)?;
     let booted = booted(cache, config, &disk)?;
-    let base = if bare { booted } else { installed(cache, config, &disk, &booted)? };
+    let base = match package {
+        None => booted,
+        Some(package) => installed(cache, config, &disk, &booted, &package)?,
+    };
     let scratch = cache.scratch()?;
     let mut machine = load(config, &disk.path, &base.path, &scratch, scratch.join("disk.qcow2"), copies)?;
     if !copies.is_empty() {
         machine.stage("unpacking the files", UNPACK, INSTALL_LIMIT)?;
     }
-    Ok(Lab { machine, scratch, base: base.path })
+    Ok(Lab { machine, scratch, base: base.path, _lock: lock })
 }
 
 impl Lab {
@@ -105,8 +113,7 @@ xenstore-exists /local/domain/0
 systemctl is-active --quiet dbus
 sync";
 
-fn installed(cache: &Cache, config: &Config, disk: &Entry, booted: &Entry) -> Result<Entry> {
-    let package = package(cache)?;
+fn installed(cache: &Cache, config: &Config, disk: &Entry, booted: &Entry, package: &Entry) -> Result<Entry> {
     let mut inputs = Inputs::default();
     inputs.add("recipe", "1").add("booted", &booted.id).add("package", &package.id);
     cache.entry("installed", &inputs.hash(), |draft| {

@@ -36,6 +36,7 @@ pub fn package(cache: &Cache) -> Result<Entry> {
     if !text.contains("[package.metadata.deb]") {
         return Err(LabError::NoPackage(format!("{} describes none", manifest.display())));
     }
+    let _lock = cache.lock("package")?;
     let mut inputs = Inputs::default();
     inputs.add("recipe", "1").add("cargo-deb", CARGO_DEB);
     for source in SOURCES {
