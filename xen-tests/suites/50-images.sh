@@ -5,13 +5,14 @@
 
 setup() {
 	import_base
+	make_web
 	expect_ok xenpodctl run --rm base true
 	remember_world
 }
 
 # image NAME SPEC: makes and imports an image on top of base.
 image() {
-	printf '%s' "$2" | jq '. + {base: "/opt/lab/fixtures/layout"}' >/run/spec.json
+	printf '%s' "$2" | jq '. + {base: "/run/lab-fixtures/layout"}' >/run/spec.json
 	rm -rf /run/image.oci
 	python3 /opt/lab/suites/make_image.py /run/image.oci /run/spec.json
 	xenpodctl import oci-archive:/run/image.oci "$1"
@@ -35,31 +36,46 @@ hostile() {
 }
 
 test_every_source_gives_the_same_image() {
-	local f=/opt/lab/fixtures
-	xenpodctl import "docker-archive:$f/web.docker" w1
-	xenpodctl import "oci-archive:$f/web.oci" w2
-	skopeo copy -q "oci-archive:$f/web.oci" oci:/run/weblayout:latest
-	xenpodctl import oci:/run/weblayout w3
 	local name
+	skopeo --insecure-policy copy -q "oci:$fixtures/web:web" oci-archive:/run/web.oci:latest
+	skopeo --insecure-policy copy -q "oci:$fixtures/web:web" docker-archive:/run/web.docker:web:latest
+	xenpodctl import "oci:$fixtures/web" w1
+	xenpodctl import oci-archive:/run/web.oci w2
+	xenpodctl import docker-archive:/run/web.docker w3
 	for name in w1 w2 w3; do
 		expect_output 'domain of its own' xenpodctl run --rm --entrypoint cat "$name" /www/index.html
 	done
 	expect_ok xenpodctl rmi w1 w2 w3
-	rm -r /run/weblayout
+	rm /run/web.oci /run/web.docker
 	no_leftovers
 }
 
 test_a_registry_is_pulled_from_and_its_faults_are_told() {
-	/opt/lab/fixtures/xenpod-test-registry --listen 127.0.0.1:5000 --layout example=/opt/lab/fixtures/layout >/run/registry.log 2>&1 &
-	local registry=$!
-	within 5 curl -fs http://127.0.0.1:5000/v2/
-	expect_output sha256: xenpodctl pull 127.0.0.1:5000/example:web
-	expect_output 'domain of its own' xenpodctl run --rm --entrypoint cat 127.0.0.1:5000/example:web /www/index.html
-	expect_fail_with 'no-such-tag' xenpodctl pull 127.0.0.1:5000/example:no-such-tag
+	start_registry 5000
+	push "$fixtures/web:web" example/web:1 5000
+	expect_output sha256: xenpodctl pull 127.0.0.1:5000/example/web:1
+	expect_output 'domain of its own' xenpodctl run --rm --entrypoint cat 127.0.0.1:5000/example/web:1 /www/index.html
+	expect_fail_with 'no-such-tag' xenpodctl pull 127.0.0.1:5000/example/web:no-such-tag
 	expect_fail_with 'nothing/here' xenpodctl pull 127.0.0.1:5000/nothing/here:1
-	kill $registry
-	expect_ok xenpodctl rmi 127.0.0.1:5000/example:web
-	expect_fail_with '127.0.0.1:5000' xenpodctl pull 127.0.0.1:5000/example:web
+	systemctl stop lab-registry-5000
+	expect_ok xenpodctl rmi 127.0.0.1:5000/example/web:1
+	expect_fail_with '127.0.0.1:5000' xenpodctl pull 127.0.0.1:5000/example/web:1
+	no_leftovers
+}
+
+test_a_registry_over_tls_must_be_trusted() {
+	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=localhost \
+		-addext 'subjectAltName=DNS:localhost,IP:127.0.0.1' -addext 'basicConstraints=critical,CA:TRUE' \
+		-keyout /run/tls.key -out /run/tls.crt 2>/dev/null
+	start_registry 5443 /run/tls.crt /run/tls.key
+	push "$fixtures/web:web" example/web:1 5443
+	expect_fail_with '127.0.0.1:5443' xenpodctl pull 127.0.0.1:5443/example/web:1
+	mkdir -p /etc/xenpod/certs.d/127.0.0.1:5443
+	cp /run/tls.crt /etc/xenpod/certs.d/127.0.0.1:5443/ca.crt
+	expect_output sha256: xenpodctl pull 127.0.0.1:5443/example/web:1
+	expect_ok xenpodctl rmi 127.0.0.1:5443/example/web:1
+	systemctl stop lab-registry-5443
+	rm -r /etc/xenpod/certs.d/127.0.0.1:5443 /run/tls.key /run/tls.crt
 	no_leftovers
 }
 

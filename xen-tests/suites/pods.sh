@@ -1,9 +1,22 @@
 # What suites about pods share. Needs lib.sh.
-fixtures=/opt/lab/fixtures
+fixtures=/run/lab-fixtures
 
-# import_base: the image `base` (busybox), from an archive. Once for a suite, in its setup.
+# import_base: the image `base` (busybox) in the layout $fixtures/layout, and imported. Once for a suite, in its setup.
 import_base() {
-	expect_ok xenpodctl import "oci-archive:$fixtures/base.oci" base
+	busybox_root $fixtures/root
+	mkdir -p $fixtures/root/home/app $fixtures/root/root
+	echo 'app:x:1000:1000:app:/home/app:/bin/sh' >>$fixtures/root/etc/passwd
+	echo 'app:x:1000:' >>$fixtures/root/etc/group
+	/opt/lab/suites/mkimage $fixtures/layout $fixtures/root --tag base --cmd sh
+	expect_ok xenpodctl import oci:$fixtures/layout base
+}
+
+# make_web: the image `web`, a web server and its page on top of base, as a layout; nothing is imported.
+make_web() {
+	mkdir -p $fixtures/page/www
+	echo 'a page from a domain of its own' >$fixtures/page/www/index.html
+	/opt/lab/suites/mkimage $fixtures/web $fixtures/root $fixtures/page --tag web \
+		--entrypoint httpd --cmd -f --cmd -p --cmd 8080 --cmd -h --cmd /www --port 8080/tcp
 }
 
 # state POD: its state.
