@@ -13,15 +13,12 @@ const FUNCTIONS: &[&str] = &[
     // libxl: only to leave what `xl list -l` reads, never on the path of a start.
     "libxl_ctx_(alloc|free)",
     "libxl_domain_config_(init|dispose|from_json|to_json)",
-    "libxl_userdata_(store|retrieve)",
+    "libxl_userdata_store",
+    "free",
 ];
-const VARIABLES: &[&str] = &[
-    "E820_.*",
-    "HVM_PARAM_.*",
-    "LIBXL_VERSION",
-    "XENMEM_resource_grant_table.*",
-];
-const TYPES: &[&str] = &["hvm_hw_cpu", "hvm_hw_mtrr", "hvm_save_descriptor", "hvm_save_header", "grant_entry_v1", "e820entry"];
+const VARIABLES: &[&str] = &["E820_.*", "HVM_PARAM_.*", "LIBXL_VERSION", "XENMEM_resource_grant_table.*"];
+const TYPES: &[&str] =
+    &["hvm_hw_cpu", "hvm_hw_mtrr", "hvm_save_descriptor", "hvm_save_header", "grant_entry_v1", "e820entry"];
 
 fn main() {
     println!("cargo:rerun-if-changed=build.rs");

@@ -1,4 +1,5 @@
 /* What xenpod needs of Xen's C libraries beside libxenctrl. */
+#include <stdlib.h>
 #include <xenctrl.h>
 #include <xenguest.h>
 #include <xenforeignmemory.h>

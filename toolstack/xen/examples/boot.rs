@@ -1,9 +1,9 @@
 //! Builds a domain on a real Xen host, says what each step took, shows its console, and takes it away again.
 //!
 //! `boot VMLINUX [INITRD] [--cmdline C] [--memory MIB] [--vcpus N] [--max-vcpus N] [--run SECONDS] [--repeat N]
-//! [--vbd MAJOR:MINOR] [--vif]`
+//! [--vbd MAJOR:MINOR] [--vif] [--keep]`
 //!
-//! With `--run 0` the domain is never unpaused.
+//! With `--run 0` the domain is never unpaused. With `--keep` it is described to libxl and left for `xl destroy`.
 
 use std::io::{Read as _, Write as _};
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use xenpod_xen::hypervisor::{Destroyed, DomainConfig, Hypervisor as _};
 use xenpod_xen::ids::{DomainUuid, Domid};
 use xenpod_xen::kernel::{BootImage, KernelImage};
 use xenpod_xen::libxc::Libxc;
+use xenpod_xen::libxl;
 use xenpod_xen::xenstore::Client;
 use xenpod_xen::xenstore::tree::{DomainTree, Mac, Mode, Ring, Vbd, Vif, VirtualDisk, domain_path, remove_domain};
 
@@ -28,12 +29,13 @@ struct Options {
     repeat: u32,
     vbd: Option<(u32, u32)>,
     vif: bool,
+    keep: bool,
 }
 
 fn options() -> Result<Options, Failure> {
     let (mut files, mut cmdline) = (Vec::new(), "console=hvc0 panic=-1".to_owned());
     let (mut memory, mut vcpus, mut max_vcpus, mut run, mut repeat) = (32, 1, 0, 5, 1);
-    let (mut vbd, mut vif) = (None, false);
+    let (mut vbd, mut vif, mut keep) = (None, false, false);
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut value = || arguments.next().ok_or_else(|| format!("{argument}: a value is missing"));
@@ -45,6 +47,7 @@ fn options() -> Result<Options, Failure> {
             "--run" => run = value()?.parse()?,
             "--repeat" => repeat = value()?.parse()?,
             "--vif" => vif = true,
+            "--keep" => keep = true,
             "--vbd" => {
                 let text = value()?;
                 let (major, minor) = text.split_once(':').ok_or("--vbd: MAJOR:MINOR is wanted")?;
@@ -66,6 +69,7 @@ fn options() -> Result<Options, Failure> {
         repeat,
         vbd,
         vif,
+        keep,
     })
 }
 
@@ -156,6 +160,27 @@ async fn one(xen: &Libxc, store: &Client, options: &Options) -> Result<(), Failu
         }
         let info = xen.info(built.domid)?.ok_or("the domain has vanished")?;
         println!("\n{info:?}\n{:?}", xen.vcpus(domain)?);
+    }
+
+    if options.keep {
+        let mut marks = Marks::start();
+        let description = libxl::Description {
+            name: &config.name,
+            vcpus: config.vcpus,
+            max_vcpus: config.max_vcpus,
+            memory_kib: config.memory_kib,
+            max_memory_kib: config.max_memory_kib,
+            kernel: config.kernel.image().path(),
+            boot_image: config.boot_image.as_ref().map(BootImage::path),
+            cmdline: &config.cmdline,
+            vifs: &tree.vifs,
+            vbds: &tree.vbds,
+        };
+        store.commit(&tree.late_ops()).await?;
+        libxl::describe(domain, &description)?;
+        marks.mark("describe");
+        println!("{} {uuid}", built.domid);
+        return Ok(());
     }
 
     let mut marks = Marks::start();

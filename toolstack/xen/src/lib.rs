@@ -5,6 +5,7 @@
 //! `guest-init` in the domain without, where it is nothing but pure code and the `/dev/xen` devices.
 //!
 //! - [`hypervisor`]: what may be asked of Xen, as a trait; `libxc` (feature `toolstack`) does it.
+//! - `libxl` (feature `toolstack`): what `xl` wants to find of our domains.
 //! - [`kernel`], [`pvh`], [`acpi`]: what goes into a domain's memory before it runs.
 //! - [`evtchn`], [`grants`], [`vchan`]: signals, shared pages, and the stream made of both.
 //! - [`xenstore`]: the store's wire format, its clients, and a domain's tree in it.
@@ -24,6 +25,8 @@ mod ioctl;
 pub mod kernel;
 #[cfg(feature = "toolstack")]
 pub mod libxc;
+#[cfg(feature = "toolstack")]
+pub mod libxl;
 pub mod pvh;
 pub mod vchan;
 pub mod xenstore;

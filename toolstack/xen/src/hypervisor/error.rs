@@ -69,7 +69,8 @@ pub enum HypervisorError {
     /// No domain has this number and this UUID.
     #[error("domain {0} does not exist")]
     NoSuchDomain(DomainRef),
-    /// A domain with this UUID is there already.
+    /// A domain with this UUID is there already. Only the fake looks: Xen takes any number of domains of one UUID, so the
+    /// caller sees to it that it uses none twice.
     #[error("a domain with the UUID {0} exists already")]
     Exists(DomainUuid),
     /// The configuration cannot work on any host.

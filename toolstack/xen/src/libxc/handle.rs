@@ -70,12 +70,7 @@ impl Handle {
     fn open() -> Result<Self> {
         let unavailable = |what: &str| HypervisorError::Unavailable { reason: format!("{what}: {}", Errno::last()) };
         // Every failure is reported by the caller of this crate; libxc's own lines on stderr would be a second voice.
-        // (libxl-sys's type of the logger: its level is an integer, and C passes it by value.)
-        let mut silence = Box::new(xl::xentoollog_logger {
-            vmessage: Some(ignore_message),
-            progress: Some(ignore_progress),
-            destroy: None,
-        });
+        let mut silence = Box::new(silent_logger());
         // SAFETY: the logger outlives the handle: both live in Handle, and its Drop closes the handle first.
         let interface = unsafe {
             let logger: *mut xl::xentoollog_logger = &raw mut *silence;
@@ -128,6 +123,11 @@ pub(super) fn check(call: &'static str, domid: impl Into<Option<Domid>>, result:
 /// The error of a call that just failed.
 pub(super) fn failed(call: &'static str, domid: impl Into<Option<Domid>>) -> HypervisorError {
     HypervisorError::Call { call, domid: domid.into(), errno: Errno::last() }
+}
+
+/// A logger that says nothing. (libxl-sys's type of it: its level is an integer there, and C passes it by value.)
+pub(crate) fn silent_logger() -> xl::xentoollog_logger {
+    xl::xentoollog_logger { vmessage: Some(ignore_message), progress: Some(ignore_progress), destroy: None }
 }
 
 unsafe extern "C" fn ignore_message(

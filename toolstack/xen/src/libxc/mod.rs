@@ -23,6 +23,7 @@ use build::{Builder, MAXMEM_SLACK_KIB, is_out_of_memory};
 use handle::{Handle, Pool, check};
 
 pub use build::MAX_VCPUS;
+pub(crate) use handle::silent_logger;
 
 const PAGE_KIB: u64 = 4;
 
