@@ -199,10 +199,12 @@ async fn an_overtaken_transaction_is_tried_again() {
     store.plan(Fault::again(5));
     let mut runs = 0;
     let outcome = client
-        .run_transaction(async |transaction| {
+        .run_transaction(|mut transaction| {
             runs += 1;
-            transaction.write("/t", runs);
-            Ok(runs)
+            async move {
+                transaction.write("/t", runs);
+                Ok((transaction, runs))
+            }
         })
         .await;
     assert_eq!(outcome, Ok(6));
@@ -235,11 +237,11 @@ async fn concurrent_transactions_lose_nothing() {
         tasks.spawn(async move {
             for _ in 0..10 {
                 client
-                    .run_transaction(async |transaction| {
+                    .run_transaction(|mut transaction| async move {
                         let old = transaction.read("/count").await?.unwrap_or_default();
                         let old: u32 = String::from_utf8_lossy(&old).parse().unwrap();
                         transaction.write("/count", old + 1);
-                        Ok(())
+                        Ok((transaction, ()))
                     })
                     .await
                     .unwrap();

@@ -26,13 +26,14 @@ impl Client {
             let (client, device, watch) = (self.clone(), *device, begun.finish(path).await?);
             waits.spawn(async move { (device, await_closed(&client, &device, watch, deadline, timeout).await) });
         }
-        self.run_transaction(async |transaction| {
-            let found = transaction.read_all(&states).await?;
+        let states = &states;
+        self.run_transaction(|mut transaction| async move {
+            let found = transaction.read_all(states).await?;
             // To write to what is not there would make it again, and what is closed would never close again.
-            let open = found.iter().zip(&states).map(|(state, path)| !is_closed(path, state.as_deref()));
+            let open = found.iter().zip(states).map(|(state, path)| !is_closed(path, state.as_deref()));
             let open = devices.iter().zip(open).filter(|(_, open)| *open).map(|(device, _)| device);
             transaction.apply(tree::close_devices(open));
-            Ok(())
+            Ok((transaction, ()))
         })
         .await?;
         let mut removal = Vec::new();

@@ -106,7 +106,9 @@ async fn closing_survives_others_being_faster() {
     let pod = pod();
     client.commit(&pod.ops()).await.unwrap();
     store.plan(Fault::again(4));
-    client.close_devices(&devices(&pod), PATIENCE).await.unwrap();
+    // As a daemon calls it: in a task of its own.
+    let closer = client.clone();
+    tokio::spawn(async move { closer.close_devices(&devices(&pod), PATIENCE).await }).await.unwrap().unwrap();
     assert_eq!(client.list("/libxl/7/device/vif").await.unwrap(), [""; 0]);
 }
 

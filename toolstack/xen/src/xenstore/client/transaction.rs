@@ -89,6 +89,14 @@ impl Transaction {
         self.ops.extend(ops);
     }
 
+    /// Sends the changes collected so far, and waits until they are carried out in the transaction.
+    ///
+    /// # Errors
+    /// The first refusal, naming its path.
+    pub async fn flush(&mut self) -> Result<()> {
+        self.send().await
+    }
+
     async fn send(&mut self) -> Result<()> {
         let ops = std::mem::take(&mut self.ops);
         self.client.connection.submit(&ops, self.id)?.finish(&ops).await
@@ -127,15 +135,18 @@ impl Client {
         Transaction::start(self).await
     }
 
-    /// Runs `work` in a transaction and commits, again from the start while others are faster.
+    /// Runs `work` in a transaction and commits, again from the start while others are faster. `work` takes the transaction
+    /// and gives it back, which lets a task of its own run it.
     ///
     /// # Errors
     /// What `work` returned (nothing is changed then), the first refusal, or [`Error::Conflict`].
-    pub async fn run_transaction<T>(&self, mut work: impl AsyncFnMut(&mut Transaction) -> Result<T>) -> Result<T> {
+    pub async fn run_transaction<T, F>(&self, mut work: impl FnMut(Transaction) -> F) -> Result<T>
+    where
+        F: Future<Output = Result<(Transaction, T)>>,
+    {
         for attempt in 0..ATTEMPTS {
-            let mut transaction = self.transaction().await?;
-            let outcome = match work(&mut transaction).await {
-                Ok(value) => transaction.commit().await.map(|()| value),
+            let outcome = match work(self.transaction().await?).await {
+                Ok((transaction, value)) => transaction.commit().await.map(|()| value),
                 Err(error) => Err(error),
             };
             match outcome {
