@@ -25,16 +25,7 @@ pub(super) fn populate(handle: &Handle, domid: Domid, frames: Frames) -> Result<
     // The largest order that has not been refused yet.
     let mut largest = ORDERS[0];
     while next < end {
-        let order = ORDERS
-            .into_iter()
-            .find(|order| *order <= largest && next.is_multiple_of(1 << order) && end - next >= 1 << order)
-            .unwrap_or(0);
-        // Single pages only as far as the next larger piece can begin.
-        let until = match order {
-            0 if largest > 0 => end.min((next + 1).next_multiple_of(1 << ORDERS[1])),
-            _ => end,
-        };
-        let count = ((until - next) >> order).min(BATCH);
+        let (order, count) = next_pieces(next, end, largest);
         let mut extents: Vec<xc::xen_pfn_t> = (0..count).map(|i| next + (i << order)).collect();
         // SAFETY: the array holds `count` frame numbers, which the call may overwrite.
         let done = unsafe {
@@ -55,6 +46,20 @@ pub(super) fn populate(handle: &Handle, domid: Domid, frames: Frames) -> Result<
         }
     }
     Ok(())
+}
+
+/// The largest order, up to `largest`, of which a piece can begin at frame `next`, and how many of them to ask for now.
+fn next_pieces(next: u64, end: u64, largest: u32) -> (u32, u64) {
+    let order = ORDERS
+        .into_iter()
+        .find(|order| *order <= largest && next.is_multiple_of(1 << order) && end - next >= 1 << order)
+        .unwrap_or(0);
+    // Single pages only as far as the next larger piece can begin.
+    let until = match order {
+        0 if largest > 0 => end.min((next + 1).next_multiple_of(1 << ORDERS[1])),
+        _ => end,
+    };
+    (order, ((until - next) >> order).min(BATCH))
 }
 
 /// Frames of a domain, mapped here as one piece of memory until dropped. For a domain that does not run: its memory is
@@ -150,3 +155,7 @@ pub(super) fn seed_grants(handle: &Handle, domid: Domid, console_gfn: u64, store
     check("xenforeignmemory_unmap_resource", domid, result)?;
     Ok(())
 }
+
+#[cfg(test)]
+#[path = "memory_tests.rs"]
+mod tests;
