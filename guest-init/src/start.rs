@@ -214,6 +214,7 @@ impl Guest {
         match sys::clone(CloneFlags::default(), None).map_err(Error::system("delete", folder.display().to_string()))? {
             Cloned::Parent(..) => Ok(()),
             Cloned::Child => {
+                drop(std::panic::take_hook());
                 // A copy of a pipe's end would keep the pipe open.
                 let _ = sys::close_from(3);
                 let _ = std::fs::remove_dir_all(folder);

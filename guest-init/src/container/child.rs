@@ -64,6 +64,8 @@ pub struct Launch<'a> {
 impl Launch<'_> {
     /// In the new process.
     pub fn go(self) -> ! {
+        // A panic here is this process's end, not the domain's.
+        drop(std::panic::take_hook());
         let Err(error) = self.start();
         let mut message = vec![FAILED];
         message.extend(error.to_wire().encode_to_vec());
@@ -190,7 +192,7 @@ fn limits(process: &Process) -> Result<(), Error> {
         .map_err(Error::io("write", "/proc/self/oom_score_adj"))
 }
 
-/// The environment with what is missing: later entries of one name lose, as getenv(3) finds the first.
+/// The environment, with what every process is used to have.
 fn environment(process: &Process, identity: &Identity) -> Vec<String> {
     let mut env = process.env.clone();
     let mut default = |name: &str, value: &str| {

@@ -42,12 +42,10 @@ pub fn set_up(spec: &CreateContainer, root: &Path, volume: &dyn Fn(&str) -> Opti
         let path = crate::configure::sysctl_path(name)?;
         fs::write(&path, value).map_err(Error::io("set", format!("sysctl {name} to {value:?}")))?;
     }
-    for path in &spec.readonly_paths {
-        read_only_path(path)?;
-    }
-    let mut empty = None;
-    for path in &spec.masked_paths {
-        mask(path, &mut empty)?;
+    if !spec.privileged {
+        spec.readonly_paths.iter().try_for_each(|path| read_only_path(path))?;
+        let mut empty = None;
+        spec.masked_paths.iter().try_for_each(|path| mask(path, &mut empty))?;
     }
     if spec.rootfs.as_ref().is_some_and(|r| r.read_only) {
         let root = open_path("/")?;

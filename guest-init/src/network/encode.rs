@@ -80,6 +80,19 @@ fn link_header(index: i32, flags: u32, change: u32) -> [u8; 16] {
     header
 }
 
+/// A new bridge with nothing on it: what a test can have as an interface.
+#[cfg(test)]
+pub fn add_bridge(mac: &[u8]) -> Message {
+    const IFLA_LINKINFO: u16 = 18;
+    const IFLA_INFO_KIND: u16 = 1;
+    let kind = Message(Vec::new()).attribute(IFLA_INFO_KIND, b"bridge").0;
+    Message::new(RTM_NEWLINK, NLM_F_ACK | NLM_F_CREATE | NLM_F_EXCL)
+        .raw(&link_header(0, 0, 0))
+        .attribute(IFLA_ADDRESS, mac)
+        .attribute(IFLA_IFNAME, b"x\0")
+        .attribute(IFLA_LINKINFO, &kind)
+}
+
 /// All interfaces, please.
 pub fn list_links() -> Message {
     Message::new(RTM_GETLINK, NLM_F_DUMP).raw(&link_header(0, 0, 0))
