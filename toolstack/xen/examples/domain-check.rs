@@ -65,8 +65,8 @@ impl Context {
             max_vcpus: vcpus,
             kernel: self.kernel.clone(),
             boot_image: None,
-            // There is nothing to boot into: it panics, and a panic is a crash at once.
-            cmdline: "console=hvc0 panic=0".to_owned(),
+            // There is nothing to boot into: it panics, and so crashes the domain.
+            cmdline: "console=hvc0 panic=-1".to_owned(),
         }
     }
 
