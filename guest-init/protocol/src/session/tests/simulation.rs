@@ -200,12 +200,12 @@ fn no_byte_or_event_is_lost_or_doubled() {
             assert!(rounds < 20_000, "seed {seed}: stuck at {:?} {:?}", world.disk.streams, world.stdin);
             world.act(&mut rng, true);
             world.move_bytes(&mut rng);
-            if rng.next() % 200 == 0 {
+            if rng.next().is_multiple_of(200) {
                 world.restart_daemon();
             }
         }
         // The stuck reader delayed nobody; when it wakes up all is there.
-        assert!(world.disk.streams.get(&STUCK).is_none());
+        assert!(!world.disk.streams.contains_key(&STUCK));
         assert!(world.volatile.get(&STUCK).is_none_or(|have| *have <= WINDOW as u64));
         for _ in 0..20_000 {
             world.act(&mut rng, false);
