@@ -16,9 +16,9 @@ pub(super) enum Fault {
     Bad(String),
 }
 
-/// The components of a relative name; `.` and doubled slashes are dropped. Empty for the root itself.
+/// The components of a relative name; `.` and doubled slashes are dropped. Empty for the root itself, which umoci calls `/`.
 pub(super) fn components(path: &[u8], max_depth: usize) -> Result<Vec<&[u8]>, Fault> {
-    if path.starts_with(b"/") {
+    if path.starts_with(b"/") && path.iter().any(|&b| b != b'/') {
         return Err(Fault::Escape("the name is absolute".to_owned()));
     }
     let mut components = Vec::new();

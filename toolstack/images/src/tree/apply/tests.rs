@@ -117,6 +117,8 @@ fn hard_links_share_an_inode_across_layers_and_part_when_one_is_replaced() {
 #[test]
 fn names_with_dots_and_doubled_slashes_mean_the_same() {
     assert_eq!(paths(&[&[Entry::dir("./"), file("./a//b/./c")]]), ["a/", "a/b/", "a/b/c@0"]);
+    let (tree, _) = tree(&[&[Entry::dir("/").mode(0o711)]]);
+    assert_eq!(tree.get(Tree::ROOT).mode, 0o711);
 }
 
 #[test]
@@ -290,4 +292,33 @@ fn a_tar_with_a_bad_header_leaves_the_tree_alone() {
     tar[3] ^= 0x40;
     let text = merge(&[spool_bytes(&tar)]).unwrap_err().to_string();
     assert!(text.contains("tar header at byte 0: checksum is"), "{text}");
+}
+
+/// umoci's own layers: the root is called "/", and a layer's tar ends without padding or end marker.
+#[test]
+fn layers_made_by_umoci_are_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let at = |name: &str| dir.path().join(name).display().to_string();
+    let layout = format!("{}:t", at("layout"));
+    std::fs::create_dir(at("in")).unwrap();
+    std::fs::write(at("in/f"), "abc").unwrap();
+    run("umoci", &["init", "--layout", &at("layout")]);
+    run("umoci", &["new", "--image", &layout]);
+    for args in [&["insert", &at("in"), "/"][..], &["insert", &at("in"), "/gone"], &["insert", "--whiteout", "/gone"]] {
+        run("umoci", &[&[args[0], "--image", &layout], &args[1..]].concat());
+    }
+    let index: serde_json::Value = serde_json::from_slice(&std::fs::read(at("layout/index.json")).unwrap()).unwrap();
+    let blob = |digest: &serde_json::Value| {
+        let hex = digest.as_str().unwrap().split_once(':').unwrap().1.to_owned();
+        std::fs::read(dir.path().join("layout/blobs/sha256").join(hex)).unwrap()
+    };
+    let manifest: serde_json::Value = serde_json::from_slice(&blob(&index["manifests"][0]["digest"])).unwrap();
+    let untar = |layer: &serde_json::Value| {
+        let mut tar = Vec::new();
+        let gz = blob(&layer["digest"]);
+        std::io::Read::read_to_end(&mut flate2::read::MultiGzDecoder::new(&gz[..]), &mut tar).unwrap();
+        spool_bytes(&tar)
+    };
+    let spools: Vec<_> = manifest["layers"].as_array().unwrap().iter().map(untar).collect();
+    assert_eq!(list(&merge(&spools).unwrap()), ["f@0"]);
 }
