@@ -4,6 +4,8 @@
 //! talk DOMID -- CMD...           one container from the EROFS image on xvda, its output, its exit code
 //! talk DOMID --tty -- CMD...     on a terminal
 //! talk DOMID --check             everything guest-init does, as named checks; the image needs a busybox in /bin
+//! talk DOMID --check-shared      the same for containers that share their process ids
+//! talk DOMID --await-end         configures, tells the memory, and what it hears until the domain ends (`xl shutdown`)
 //! ```
 //!
 //! The domain is somebody else's business, e.g. `xl create`: a PVH guest with our kernel and boot image, and as disks the
@@ -15,7 +17,7 @@ mod peer;
 use std::process::ExitCode;
 
 use peer::{Peer, Result};
-use xenpod_protocol::message::{Process, Stdio, Tty, event::What};
+use xenpod_protocol::message::{GetStats, Process, Stdio, Tty, event::What, reply, request};
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
@@ -29,7 +31,9 @@ fn main() -> ExitCode {
     };
     let has = |name: &str| options.iter().any(|word| word == name);
     let done = match Peer::connect(domid) {
-        Ok(mut peer) if has("--check") => checks::run(&mut peer),
+        Ok(mut peer) if has("--check") => checks::run(&mut peer, checks::ALL),
+        Ok(mut peer) if has("--check-shared") => checks::run(&mut peer, checks::SHARED),
+        Ok(mut peer) if has("--await-end") => await_end(&mut peer),
         Ok(mut peer) => one_container(&mut peer, command, has("--tty"), has("--stay")),
         Err(error) => Err(error),
     };
@@ -61,4 +65,32 @@ fn one_container(peer: &mut Peer, command: &[String], tty: bool, stay: bool) -> 
         peer.shutdown(0)?;
     }
     Ok(exit.code as u8)
+}
+
+/// One container that says goodbye; the end is somebody else's wish.
+fn await_end(peer: &mut Peer) -> Result<u8> {
+    peer.configure(|_| {})?;
+    if let reply::Result::Stats(stats) = peer.must(request::Op::GetStats(GetStats {}))? {
+        println!("idle: {} KiB of {} KiB available", stats.memory_available / 1024, stats.memory_total / 1024);
+    }
+    let script = "trap 'echo goodbye; exit 3' TERM; echo up; while :; do sleep 0.1; done";
+    let argv = ["/bin/sh", "-c", script].map(String::from).to_vec();
+    let stdio = Stdio { stdin: 0, stdout: 1, stderr: 0 };
+    peer.create("talk", Process { argv, ..peer::process() }, stdio, |_| {})?;
+    peer.start("talk")?;
+    if let reply::Result::Stats(stats) = peer.must(request::Op::GetStats(GetStats {}))? {
+        println!("with a shell: {} KiB available", stats.memory_available / 1024);
+    }
+    println!("ready");
+    let reason = peer.wait_for(|what| match what {
+        What::ShuttingDown(shutting) => Some(shutting.reason.clone()),
+        _ => None,
+    })?;
+    let code = peer.wait_for(|what| match what {
+        What::ContainerExited(exited) => exited.exit.map(|exit| exit.code),
+        _ => None,
+    })?;
+    peer.gone()?;
+    println!("asked by {reason}; exit code {code}; output {:?}", peer.text(1));
+    Ok(0)
 }

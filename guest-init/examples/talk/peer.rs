@@ -30,7 +30,8 @@ pub const CAPABILITIES: u64 = 0xa804_25fb;
 /// The guest at the other end.
 pub struct Peer {
     domid: u16,
-    vchan: Vchan,
+    /// `None` only between two connections.
+    vchan: Option<Vchan>,
     session: Session,
     /// What came on each stream.
     pub streams: BTreeMap<u32, Vec<u8>>,
@@ -60,7 +61,7 @@ impl Peer {
         let session = Session::daemon(Hello { version: "talk".into(), ..Hello::default() }, 0);
         let mut peer = Self {
             domid,
-            vchan,
+            vchan: Some(vchan),
             session,
             streams: BTreeMap::new(),
             unread: Vec::new(),
@@ -83,9 +84,18 @@ impl Peer {
         }
         self.session = session;
         self.replies.clear();
-        // Both are there for a moment: the new one is let in when the guest has seen the old one go.
-        self.vchan = connect(self.domid)?;
+        // The guest's port has one other end at a time.
+        self.vchan = None;
+        self.vchan = Some(connect(self.domid)?);
         self.until("Hello", |peer| peer.session.connected().then_some(()))
+    }
+
+    fn vchan(&mut self) -> Result<&mut Vchan> {
+        self.vchan.as_mut().ok_or_else(|| "not connected".into())
+    }
+
+    fn other(&self) -> Other {
+        self.vchan.as_ref().map_or(Other::Gone, Vchan::peer)
     }
 
     fn step(&mut self) -> Result<()> {
@@ -95,7 +105,7 @@ impl Peer {
             }
             self.send()?;
             let mut buffer = [0; 4096];
-            match self.vchan.read(&mut buffer) {
+            match self.vchan()?.read(&mut buffer) {
                 Ok(count) => {
                     let mut at = 0;
                     while at < count {
@@ -114,10 +124,8 @@ impl Peer {
     fn send(&mut self) -> Result<()> {
         loop {
             let output = self.session.output();
-            if output.is_empty() {
-                return Ok(());
-            }
-            match self.vchan.write(output) {
+            let Some(vchan) = self.vchan.as_mut().filter(|_| !output.is_empty()) else { return Ok(()) };
+            match vchan.write(output) {
                 Ok(count) => self.session.advance_output(count),
                 Err(VchanError::WouldBlock) => return Ok(()),
                 Err(error) => return Err(error.into()),
@@ -159,10 +167,10 @@ impl Peer {
             if start.elapsed() > PATIENCE {
                 return Err(format!("no {what} within {} s", PATIENCE.as_secs()).into());
             }
-            if self.vchan.peer() == Other::Gone {
+            if self.other() == Other::Gone {
                 return Err(format!("the guest went away; {what} did not come").into());
             }
-            self.vchan.wait(Some(Duration::from_millis(500)))?;
+            self.vchan()?.wait(Some(Duration::from_millis(500)))?;
         }
     }
 
@@ -171,7 +179,7 @@ impl Peer {
         let start = Instant::now();
         while start.elapsed() < time {
             self.step()?;
-            self.vchan.wait(Some(Duration::from_millis(20)))?;
+            self.vchan()?.wait(Some(Duration::from_millis(20)))?;
         }
         Ok(())
     }
@@ -294,10 +302,15 @@ impl Peer {
     /// Asks the guest to end, and waits until it has.
     pub fn shutdown(&mut self, grace_ms: u64) -> Result<()> {
         self.must(request::Op::Shutdown(Shutdown { grace_ms }))?;
+        self.gone()
+    }
+
+    /// Waits until the domain has ended.
+    pub fn gone(&mut self) -> Result<()> {
         let start = Instant::now();
-        while self.vchan.peer() != Other::Gone && start.elapsed() < PATIENCE {
+        while self.other() != Other::Gone && start.elapsed() < PATIENCE {
             match self.step() {
-                Ok(()) => drop(self.vchan.wait(Some(Duration::from_millis(50)))?),
+                Ok(()) => drop(self.vchan()?.wait(Some(Duration::from_millis(50)))?),
                 Err(_) => break,
             }
         }

@@ -153,3 +153,25 @@ pub fn shutdown(c: &mut Checks<'_>) -> Result<()> {
     let told = c.peer.events.iter().any(|what| matches!(what, What::ShuttingDown(s) if s.reason == "daemon"));
     holds("told", told, &c.peer.events.len())
 }
+
+pub fn configure_shared(c: &mut Checks<'_>) -> Result<()> {
+    c.peer.configure(|wanted| wanted.share_process_namespace = true)
+}
+
+pub fn see_each_other(c: &mut Checks<'_>) -> Result<()> {
+    let (name, _) = sleeper(c)?;
+    let ran = c.run(shell("echo $$; ps | grep -c 'echo [u]p'; kill -0 2 && echo reached"), |_| {})?;
+    let lines: Vec<&str> = ran.out.lines().collect();
+    holds("not the first", lines.first().and_then(|pid| pid.parse::<u32>().ok()) > Some(1), &ran)?;
+    equal("the other", &lines[1..], &["1", "reached"])?;
+    c.remove(&name)
+}
+
+pub fn all_end(c: &mut Checks<'_>) -> Result<()> {
+    let ran = c.run(shell("sleep 1000 & sleep 1001 & echo fine"), |_| {})?;
+    equal("output", (ran.out.as_str(), ran.exit.code), ("fine\n", 0))?;
+    c.peer.listen(Duration::from_millis(300))?;
+    // 1 is the holder of the namespace; orphans were collected by it.
+    let ran = c.run(shell("ls -d /proc/[0-9]* | wc -l; ps | grep -c '[s]leep 100'"), |_| {})?;
+    holds("nothing is left", ran.out.ends_with("\n0\n"), &ran)
+}

@@ -96,7 +96,7 @@ pub fn terminal(c: &mut Checks<'_>) -> Result<()> {
 }
 
 pub fn short_lives(c: &mut Checks<'_>) -> Result<()> {
-    for i in 0..100 {
+    for i in 0..50 {
         let ran = c.run(shell(&format!("echo {i}; echo e{i} >&2; exit {i}")), |_| {})?;
         let expected = (format!("{i}\n"), format!("e{i}\n"), i);
         equal("output", (ran.out, ran.err, ran.exit.code), expected)?;
