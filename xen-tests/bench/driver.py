@@ -20,6 +20,7 @@ SUITES = "/opt/lab/suites"
 
 TARGETS = {"create_paused": 25, "growth_per_domain": 0.05, "start_cold": 200, "daemon_rss_mb": 25}
 UNITS = {"daemon_rss_mb": "MB"}
+QUIET = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
 def vms():
@@ -63,7 +64,7 @@ class Xl:
 
     def create(self, name, devices=True):
         path = self.config(name, devices)
-        return timed(lambda: subprocess.run(["xl", "-q", "create", "-p", path], check=True, stdout=subprocess.DEVNULL))
+        return timed(lambda: subprocess.run(["xl", "create", "-p", path], check=True, **QUIET))
 
     def destroy(self, name):
         subprocess.run(["xl", "destroy", name], check=True)

@@ -37,6 +37,10 @@ pub struct Lab {
 /// A machine with the package installed and its daemon active, or the bare dom0; `copies` are in place.
 pub fn open(cache: &Cache, config: &Config, bare: bool, copies: &[Copy]) -> Result<Lab> {
     require_packages()?;
+    // Before minutes are spent.
+    for copy in copies {
+        fs::metadata(&copy.from).map_err(LabError::file("cannot find", &copy.from))?;
+    }
     // First, and without the machine's lock: a build takes minutes in which others can run.
     let package = if bare { None } else { Some(package(cache)?) };
     let lock = cache.lock("machine")?;

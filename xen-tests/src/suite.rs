@@ -127,6 +127,18 @@ impl Suite {
         if told.is_empty() { self.name.clone() } else { format!("{}[{}]", self.name, told.join(" ")) }
     }
 
+    /// Whether its dom0 has our package.
+    pub fn needs_package(&self) -> bool {
+        !self.options.no_package
+    }
+
+    /// Tells each test as failed, for one reason.
+    pub fn give_up(&self, reason: &str, tally: &mut Tally) {
+        for test in &self.tests {
+            tally.failed(&full_name(&self.title(), test), reason);
+        }
+    }
+
     /// Runs the tests in a machine of their own. What the lab itself cannot do is told as a failure of each test left.
     pub fn run(&self, cache: &Cache, tally: &mut Tally) {
         let mut report = Report { title: self.title(), left: self.tests.clone(), line: Vec::new(), tally };

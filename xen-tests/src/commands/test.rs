@@ -4,7 +4,9 @@ use std::process::ExitCode;
 
 use crate::cache::Cache;
 use crate::error::{LabError, Result};
-use crate::host::require_packages;
+use crate::host::{require_packages, say};
+use crate::package::package;
+use crate::suite::Suite;
 use crate::tally::Tally;
 use crate::{checks, suite};
 
@@ -31,14 +33,30 @@ pub fn run(arguments: Test) -> Result<ExitCode> {
     }
     let suites = suite::all(filter)?;
     if !suites.is_empty() {
-        let cache = Cache::open()?;
-        for suite in suites {
-            suite.run(&cache, &mut tally);
-        }
+        run_suites(&suites, &mut tally)?;
     }
     if tally.total() == 0 {
         return Err(LabError::Usage(format!("no test is named like {}", filter.unwrap_or("that"))));
     }
     println!("{}", tally.close());
     Ok(ExitCode::from(u8::from(tally.failures() > 0)))
+}
+
+fn run_suites(suites: &[Suite], tally: &mut Tally) -> Result<()> {
+    let cache = Cache::open()?;
+    // Tried once: what does not build for one suite does not for the next.
+    let package = match suites.iter().any(Suite::needs_package) {
+        true => package(&cache).map(drop),
+        false => Ok(()),
+    };
+    if let Err(error) = &package {
+        say(&error.to_string());
+    }
+    for suite in suites {
+        match &package {
+            Err(_) if suite.needs_package() => suite.give_up("the package was not built: see above", tally),
+            _ => suite.run(&cache, tally),
+        }
+    }
+    Ok(())
 }
