@@ -137,8 +137,15 @@ impl Guest {
             }
             Source::Devices => {
                 let mut buffer = [0; 2048];
-                // What happened does not matter: whoever waits looks again.
-                while rustix::net::recv(&self.devices, &mut buffer[..], RecvFlags::DONTWAIT).is_ok() {}
+                // Whoever waits for a device looks again, whatever it was. Only new processors need something done.
+                while let Ok((length, _)) = rustix::net::recv(&self.devices, &mut buffer[..], RecvFlags::DONTWAIT) {
+                    if let Some(path) = new_processor(&buffer[..length]) {
+                        let online = format!("/sys{path}/online");
+                        if let Err(error) = std::fs::write(&online, "1") {
+                            self.warn(format!("cannot bring up {path}: {error}"));
+                        }
+                    }
+                }
             }
             Source::Memory(number) => self.report_oom(number),
             Source::Status(slot) => self.start_progressed(slot),
@@ -308,6 +315,14 @@ fn device_events() -> rustix::io::Result<OwnedFd> {
     Ok(fd)
 }
 
+/// The path below /sys of a processor that was added: `add@/devices/system/cpu/cpu1`, then variables.
+fn new_processor(event: &[u8]) -> Option<String> {
+    let head = event.split(|byte| *byte == 0).next()?;
+    let path = std::str::from_utf8(head).ok()?.strip_prefix("add@")?;
+    let number = path.strip_prefix("/devices/system/cpu/cpu")?;
+    (!number.is_empty() && number.bytes().all(|b| b.is_ascii_digit())).then(|| path.to_owned())
+}
+
 /// CLOCK_REALTIME in nanoseconds.
 pub fn now_ns() -> u64 {
     clock(rustix::time::ClockId::Realtime)
@@ -320,4 +335,24 @@ fn uptime_ns() -> u64 {
 fn clock(id: rustix::time::ClockId) -> u64 {
     let time = rustix::time::clock_gettime(id);
     (time.tv_sec as u64).wrapping_mul(1_000_000_000).wrapping_add(time.tv_nsec as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::new_processor;
+
+    #[test]
+    fn only_processors_are_brought_up() {
+        let path = new_processor(b"add@/devices/system/cpu/cpu12\0ACTION=add\0SUBSYSTEM=cpu\0");
+        assert_eq!(path.as_deref(), Some("/devices/system/cpu/cpu12"));
+        for event in [
+            &b"remove@/devices/system/cpu/cpu1\0"[..],
+            b"add@/devices/system/cpu/cpu\0",
+            b"add@/devices/system/cpu/cpu1/cache\0",
+            b"add@/devices/vbd-51712/block/xvda\0",
+            b"",
+        ] {
+            assert_eq!(new_processor(event), None);
+        }
+    }
 }

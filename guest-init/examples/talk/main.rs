@@ -15,6 +15,7 @@ mod checks;
 mod peer;
 
 use std::process::ExitCode;
+use std::time::Instant;
 
 use peer::{Peer, Result};
 use xenpod_protocol::message::{GetStats, Process, Stdio, Tty, event::What, reply, request};
@@ -52,11 +53,16 @@ fn one_container(peer: &mut Peer, command: &[String], tty: bool, stay: bool) -> 
         Process { argv: command.to_vec(), tty: tty.then_some(Tty { rows: 24, columns: 80 }), ..peer::process() };
     let stdio = Stdio { stdin: 0, stdout: 1, stderr: if tty { 0 } else { 2 } };
     peer.create("talk", process, stdio, |_| {})?;
+    mark("created");
     peer.start("talk")?;
+    mark("started");
+    peer.until("output", |peer| (!peer.text(1).is_empty() || peer.ended.contains_key(&1)).then_some(()))?;
+    mark("first byte");
     let exit = peer.wait_for(|what| match what {
         What::ContainerExited(exited) => exited.exit,
         _ => None,
     })?;
+    mark("exit");
     print!("{}{}", peer.text(1), peer.text(2));
     if exit.signal != 0 {
         eprintln!("talk: killed by signal {}{}", exit.signal, if exit.oom_killed { ", out of memory" } else { "" });

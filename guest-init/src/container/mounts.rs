@@ -23,6 +23,9 @@ pub const POD_ETC: &str = "/run/xenpod/etc";
 /// The pod's files that are mounted over a container's.
 pub const ETC_FILES: [&str; 3] = ["hosts", "hostname", "resolv.conf"];
 
+/// How many links are followed, as in the kernel (MAXSYMLINKS).
+const LINKS_MAX: usize = 40;
+
 /// Enters `root` and mounts all of `spec` in it. `volume` gives the root directory of a volume.
 pub fn set_up(spec: &CreateContainer, root: &Path, volume: &dyn Fn(&str) -> Option<PathBuf>) -> Result<(), Error> {
     rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
@@ -196,15 +199,24 @@ fn make_directory(path: &str) -> Result<(), Error> {
     fs::create_dir_all(path).map_err(|e| Error::mount("a directory", path)(errno_of(&e)))
 }
 
+/// Makes an empty file to mount on. Images have links there that lead to what does not exist (/etc/resolv.conf into
+/// /run): then what they lead to is made.
 fn make_file(path: &str) -> Result<(), Error> {
-    if let Some(parent) = Path::new(path).parent().and_then(Path::to_str) {
-        make_directory(parent)?;
+    let mut path = PathBuf::from(path);
+    for _ in 0..LINKS_MAX {
+        if let Some(parent) = path.parent() {
+            make_directory(&parent.to_string_lossy())?;
+        }
+        match fs::read_link(&path) {
+            Ok(target) => path = path.parent().unwrap_or(Path::new("/")).join(target),
+            Err(_) => break,
+        }
     }
-    if Path::new(path).exists() {
+    if path.exists() {
         return Ok(());
     }
-    let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o644).open(path);
-    made.map(drop).map_err(|e| Error::mount("a file", path)(errno_of(&e)))
+    let made = OpenOptions::new().write(true).create(true).truncate(false).mode(0o644).open(&path);
+    made.map(drop).map_err(|e| Error::mount("a file", path.display().to_string())(errno_of(&e)))
 }
 
 fn open_path(path: &str) -> Result<OwnedFd, Error> {
