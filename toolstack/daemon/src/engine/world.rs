@@ -53,6 +53,8 @@ pub struct Settings {
     pub log_max_bytes: u64,
     /// The scratch disk of a pod that does not say: bytes; 0 for none.
     pub scratch_bytes: u64,
+    /// How long something that could not be given back is left alone before it is tried again.
+    pub release_retry: Duration,
     /// The first wait before a container is started again; it doubles up to thirty times that.
     pub restart_delay: Duration,
 }
@@ -67,6 +69,7 @@ impl Default for Settings {
             max_jobs: 256,
             log_max_bytes: 64 << 20,
             scratch_bytes: 10 << 30,
+            release_retry: Duration::from_secs(5),
             // Kubernetes' own: 10 s, doubling to 300 s.
             restart_delay: Duration::from_secs(10),
         }

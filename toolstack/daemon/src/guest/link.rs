@@ -11,7 +11,7 @@ use xenpod_protocol::message::{self, reply};
 use xenpod_protocol::{CloseReason, Incoming, Session};
 
 use super::sinks::{self, Chunk};
-use super::{Command, FromGuest, GuestError, LogSink, Transport};
+use super::{Command, FromGuest, GuestError, LogSink, Output, Transport};
 
 /// How long a log that cannot be written is left alone before it is tried again.
 const RETRY: Duration = Duration::from_secs(1);
@@ -19,6 +19,13 @@ const RETRY: Duration = Duration::from_secs(1);
 enum Sink {
     Log(LogSink),
     Pipe(mpsc::UnboundedSender<Chunk>),
+}
+
+/// A request without an answer yet.
+struct Asked {
+    answer: oneshot::Sender<Result<reply::Result, GuestError>>,
+    /// Its streams, opened with the answer. Those that go to logs stand in `sinks` already: an exit waits for them.
+    outputs: Vec<Output>,
 }
 
 #[derive(Default)]
@@ -34,7 +41,7 @@ pub(super) struct Link {
     session: Session,
     commands: mpsc::WeakUnboundedSender<Command>,
     out: mpsc::UnboundedSender<FromGuest>,
-    answers: HashMap<u64, oneshot::Sender<Result<reply::Result, GuestError>>>,
+    answers: HashMap<u64, Asked>,
     sinks: HashMap<u32, Sink>,
     inputs: HashMap<u32, Input>,
     /// Output that could not be written to its log yet: stream, offset, bytes.
@@ -71,8 +78,8 @@ impl Link {
 
     pub(super) async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<Command>) {
         let why = self.drive(&mut inbox).await;
-        for (_, answer) in self.answers.drain() {
-            let _ = answer.send(Err(GuestError::Lost(why.clone())));
+        for (_, asked) in self.answers.drain() {
+            let _ = asked.answer.send(Err(GuestError::Lost(why.clone())));
         }
         // What was held back waits for output that will not come: it is still true.
         for event in self.held.drain(..) {
@@ -130,8 +137,10 @@ impl Link {
                 let _ = self.out.send(FromGuest::Up { hello });
             }
             Incoming::Reply { id, result } => {
-                if let Some(answer) = self.answers.remove(&id) {
-                    let _ = answer.send(result.ok_or(GuestError::Nonsense("a request")));
+                if let Some(asked) = self.answers.remove(&id) {
+                    let done = !matches!(result, None | Some(reply::Result::Error(_)));
+                    asked.outputs.into_iter().for_each(|output| self.open(output, done));
+                    let _ = asked.answer.send(result.ok_or(GuestError::Nonsense("a request")));
                 }
             }
             Incoming::Event(event) => {
@@ -208,28 +217,44 @@ impl Link {
         }
     }
 
+    /// Opens a stream that the guest has, or forgets one that it has not.
+    fn open(&mut self, output: Output, there: bool) {
+        match output {
+            Output::Log(sink) => {
+                let id = sink.id;
+                let offset = sink.log.lock().unwrap_or_else(PoisonError::into_inner).offset(sink.which);
+                if there && self.session.open_recv(id, offset).is_ok() {
+                    self.sinks.insert(id, Sink::Log(sink));
+                } else {
+                    self.sinks.remove(&id);
+                    self.release();
+                }
+            }
+            // A pipe that is dropped is at its end for who reads it.
+            Output::Pipe { id, pipe } => {
+                if there && self.session.open_recv(id, 0).is_ok() {
+                    self.sinks.insert(id, Sink::Pipe(sinks::spawn_writer(id, pipe, self.commands.clone())));
+                }
+            }
+        }
+    }
+
     fn command(&mut self, command: Command) {
         match command {
-            Command::Request { op, answer } => match self.session.request(op) {
+            Command::Request { op, outputs, answer } => match self.session.request(op) {
                 Ok(id) => {
-                    self.answers.insert(id, answer);
+                    for output in &outputs {
+                        if let Output::Log(sink) = output {
+                            self.sinks.insert(sink.id, Sink::Log(sink.clone()));
+                        }
+                    }
+                    self.answers.insert(id, Asked { answer, outputs });
                 }
                 Err(e) => {
                     let _ = answer.send(Err(GuestError::Lost(e.to_string())));
                 }
             },
-            Command::OpenLog(sink) => {
-                let offset = sink.log.lock().unwrap_or_else(PoisonError::into_inner).offset(sink.which);
-                if self.session.open_recv(sink.id, offset).is_ok() {
-                    self.sinks.insert(sink.id, Sink::Log(sink));
-                }
-            }
-            Command::OpenPipe { id, pipe } => {
-                let opened = self.session.open_recv(id, 0).is_ok();
-                if let (true, Some(commands)) = (opened, self.commands.upgrade()) {
-                    self.sinks.insert(id, Sink::Pipe(sinks::spawn_writer(id, pipe, commands.downgrade())));
-                }
-            }
+            Command::Resume(sink) => self.open(Output::Log(sink), true),
             Command::OpenInput { id, pipe } => {
                 if self.session.open_send(id).is_ok() {
                     self.inputs.insert(id, Input::default());

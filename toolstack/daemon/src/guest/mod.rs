@@ -83,10 +83,23 @@ pub struct LogSink {
     pub log: SharedLog,
 }
 
+/// Where a stream of the guest goes that a request makes.
+#[derive(Debug)]
+pub enum Output {
+    /// To a log.
+    Log(LogSink),
+    /// To a pipe.
+    Pipe {
+        /// The stream's id.
+        id: u32,
+        /// The end to write to.
+        pipe: OwnedFd,
+    },
+}
+
 pub(crate) enum Command {
-    Request { op: request::Op, answer: oneshot::Sender<Result<reply::Result, GuestError>> },
-    OpenLog(LogSink),
-    OpenPipe { id: u32, pipe: OwnedFd },
+    Request { op: request::Op, outputs: Vec<Output>, answer: oneshot::Sender<Result<reply::Result, GuestError>> },
+    Resume(LogSink),
     OpenInput { id: u32, pipe: OwnedFd },
     PipeWritten { id: u32, offset: u64 },
     PipeClosed { id: u32 },
@@ -114,7 +127,7 @@ impl Guest {
         let link = link::Link::new(transport, last_event, commands.downgrade(), out);
         for sink in logs {
             // The inbox was made above and is not closed.
-            let _ = commands.send(Command::OpenLog(sink));
+            let _ = commands.send(Command::Resume(sink));
         }
         tokio::spawn(link.run(inbox));
         (Self { commands }, events)
@@ -122,22 +135,18 @@ impl Guest {
 
     /// Sends a request at once; the answer comes later. Requests are handled in the order of these calls.
     pub fn send(&self, what: &'static str, op: request::Op) -> Answer {
+        self.send_with(what, op, Vec::new())
+    }
+
+    /// The same, for a request that makes streams of output. They are opened when the guest has them, that is when it has
+    /// answered: it would say of a stream asked for earlier that it knows no such.
+    pub fn send_with(&self, what: &'static str, op: request::Op, outputs: Vec<Output>) -> Answer {
         let (answer, result) = oneshot::channel();
-        let _ = self.commands.send(Command::Request { op, answer });
+        let _ = self.commands.send(Command::Request { op, outputs, answer });
         Answer { what, result }
     }
 
-    /// Output of the guest goes to a log. Call before the request that makes it flow.
-    pub fn open_log(&self, sink: LogSink) {
-        let _ = self.commands.send(Command::OpenLog(sink));
-    }
-
-    /// Output of the guest goes to a pipe. Call before the request that makes it flow.
-    pub fn open_pipe(&self, id: u32, pipe: OwnedFd) {
-        let _ = self.commands.send(Command::OpenPipe { id, pipe });
-    }
-
-    /// A pipe's bytes go to the guest, to the pipe's end.
+    /// A pipe's bytes go to the guest, to the pipe's end. Call before the request that makes the guest read them.
     pub fn open_input(&self, id: u32, pipe: OwnedFd) {
         let _ = self.commands.send(Command::OpenInput { id, pipe });
     }

@@ -11,7 +11,7 @@ use super::super::process;
 use super::super::watcher::Sight;
 use super::{Pod, lock};
 use crate::clock;
-use crate::guest::{Answer, FromGuest, Guest, GuestError, LogSink};
+use crate::guest::{Answer, FromGuest, Guest, GuestError, LogSink, Output};
 use crate::journal::Intent;
 use crate::logs::{LogWriter, Stream};
 
@@ -38,7 +38,7 @@ impl Pod {
         self.record.last_event = 0;
         self.record.next_stream = 1;
         self.enter(PodState::Starting, "", "");
-        let sinks = self.fresh_logs()?;
+        self.fresh_logs()?;
         self.reserve_streams();
         let requests = self.requests()?;
         let Some(domid) = self.domid else { return Err(self.domain_ended("was gone before it ran")) };
@@ -61,7 +61,7 @@ impl Pod {
             self.while_alive(cancel, all).await??.0
         };
         self.phase("channel");
-        let (guest, mut events) = Guest::start(transport, 0, sinks);
+        let (guest, mut events) = Guest::start(transport, 0, Vec::new());
         let hello = async {
             loop {
                 match events.recv().await {
@@ -79,7 +79,8 @@ impl Pod {
         tracing::debug!(pod_id = %id, version = hello.version, kernel = hello.kernel, "guest is up");
 
         // All requests at once: the guest handles them in order, and answers each.
-        let answers: Vec<_> = requests.into_iter().map(|r| (r.container, r.starts, guest.send(r.what, r.op))).collect();
+        let answers: Vec<_> =
+            requests.into_iter().map(|r| (r.container, r.starts, guest.send_with(r.what, r.op, r.outputs))).collect();
         self.guest = Some(guest);
         self.guest_events = Some(events);
         for (container, starts, answer) in answers {
@@ -164,14 +165,10 @@ impl Pod {
         let lease = self.record.lease.as_ref();
         let net = lease.map(|l| self.world.net.settings(l)).unwrap_or_default();
         let configure = process::configure(spec, lease, &net, seed, clock::now_ns());
-        let mut all = vec![Request { container: None, starts: false, what: "Configure", op: Op::Configure(configure) }];
+        let plain = |what, op| Request { container: None, starts: false, what, op, outputs: Vec::new() };
+        let mut all = vec![plain("Configure", Op::Configure(configure))];
         let scratch = self.scratch_bytes().map(|_| self.different_images().len());
-        all.extend(process::volumes(spec, scratch).into_iter().map(|v| Request {
-            container: None,
-            starts: false,
-            what: "to make a volume",
-            op: Op::CreateVolume(v),
-        }));
+        all.extend(process::volumes(spec, scratch).into_iter().map(|v| plain("to make a volume", Op::CreateVolume(v))));
         for index in 0..spec.containers.len() {
             all.extend(self.container_requests(index));
         }
@@ -188,34 +185,33 @@ impl Pod {
         let container = &spec.containers[index];
         let streams = self.record.containers[index].streams;
         let create = process::create(spec, container, image, (disk, scratch), streams);
-        let start = message::StartContainer { name: container.name.clone() };
+        let start = Op::StartContainer(message::StartContainer { name: container.name.clone() });
+        let outputs = self.sinks(index).into_iter().map(Output::Log).collect();
         [
             Request {
                 container: Some(index),
                 starts: false,
                 what: "to make a container",
                 op: Op::CreateContainer(create),
+                outputs,
             },
             Request {
                 container: Some(index),
                 starts: true,
                 what: "to start a container",
-                op: Op::StartContainer(start),
+                op: start,
+                outputs: Vec::new(),
             },
         ]
     }
 
     /// Begins every container's log anew, with new streams.
-    fn fresh_logs(&mut self) -> Result<Vec<LogSink>, Failure> {
-        let mut sinks = Vec::new();
-        for index in 0..self.record.containers.len() {
-            sinks.extend(self.fresh_log(index)?);
-        }
-        Ok(sinks)
+    fn fresh_logs(&mut self) -> Result<(), Failure> {
+        (0..self.record.containers.len()).try_for_each(|index| self.fresh_log(index))
     }
 
     /// Begins a container's log anew, with new streams.
-    pub(super) fn fresh_log(&mut self, index: usize) -> Result<Vec<LogSink>, Failure> {
+    pub(super) fn fresh_log(&mut self, index: usize) -> Result<(), Failure> {
         let name = self.record.containers[index].name.clone();
         let failure = |source| Failure::Log { pod: self.record.spec.name.clone(), source };
         match self.logs.get(&name) {
@@ -226,7 +222,7 @@ impl Pod {
         let terminal = self.record.spec.containers[index].tty;
         self.record.next_stream += if terminal { 1 } else { 2 };
         self.record.containers[index].streams = [first, if terminal { 0 } else { first + 1 }];
-        Ok(self.sinks(index))
+        Ok(())
     }
 
     fn sinks(&self, index: usize) -> Vec<LogSink> {
@@ -370,4 +366,6 @@ pub(super) struct Request {
     pub(super) what: &'static str,
     /// The request.
     pub(super) op: Op,
+    /// The streams it makes.
+    pub(super) outputs: Vec<Output>,
 }

@@ -165,17 +165,15 @@ impl Pod {
     async fn restart_steps(&mut self, index: usize) -> Result<(), Failure> {
         let Some(guest) = self.guest.clone() else { return Ok(()) };
         let name = self.record.containers[index].name.clone();
-        self.streams(2).await?;
-        self.record.next_stream -= 2;
-        for sink in self.fresh_log(index)? {
-            guest.open_log(sink);
-        }
         let within = self.world.settings.answer_timeout;
         let remove = Op::RemoveContainer(message::RemoveContainer { name: name.clone() });
         // It may be that a start which failed removed it already.
         let _ = guest.send("to remove a container", remove).done(within).await;
+        // Reserved first; the new log then takes them.
+        self.record.next_stream = self.streams(2).await?;
+        self.fresh_log(index)?;
         let [create, start] = self.container_requests(index);
-        let created = guest.send(create.what, create.op);
+        let created = guest.send_with(create.what, create.op, create.outputs);
         let started = guest.send(start.what, start.op);
         created.done(within).await.map_err(|e| self.guest_failure(Some(name.clone()), e))?;
         let pid = started.started(within).await.map_err(|e| self.guest_failure(Some(name), e))?;

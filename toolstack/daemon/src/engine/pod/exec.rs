@@ -11,18 +11,27 @@ use super::super::exec::{Exec, ExecRequest, LINGER, Running, id, number, pipes};
 use super::super::failure::Failure;
 use super::super::process;
 use super::{Pod, lock};
-use crate::guest::Guest;
+use crate::guest::{Guest, Output};
+
+/// A command that is ready to be asked for.
+struct Prepared {
+    exec: Arc<Exec>,
+    guest: Guest,
+    op: Op,
+    outputs: Vec<Output>,
+    theirs: [OwnedFd; 3],
+}
 
 impl Pod {
     /// Runs a command. The answer comes when it runs, or cannot; the pod's task does not wait for it.
     pub(super) async fn exec(&mut self, request: ExecRequest) {
-        let (exec, guest, op, theirs) = match self.prepare_exec(&request).await {
+        let Prepared { exec, guest, op, outputs, theirs } = match self.prepare_exec(&request).await {
             Ok(prepared) => prepared,
             Err(failure) => return request.refuse(failure),
         };
         // Known before it is asked for: it may end before the answer is read.
         lock(&self.shared.execs).insert(exec.number, exec.clone());
-        let answer = guest.send("to run a command", op);
+        let answer = guest.send_with("to run a command", op, outputs);
         let within = self.world.settings.answer_timeout;
         let (pod, shared, changes) = (self.name(), self.shared.clone(), self.changes.clone());
         tokio::spawn(async move {
@@ -40,7 +49,7 @@ impl Pod {
         });
     }
 
-    async fn prepare_exec(&mut self, request: &ExecRequest) -> Result<(Arc<Exec>, Guest, Op, [OwnedFd; 3]), Failure> {
+    async fn prepare_exec(&mut self, request: &ExecRequest) -> Result<Prepared, Failure> {
         let pod = self.name();
         let Some(index) = self.record.containers.iter().position(|c| c.name == request.container) else {
             return Err(Failure::NoSuchContainer { pod, container: request.container.clone() });
@@ -57,18 +66,18 @@ impl Pod {
         let pipes = pipes(request.spec.stdin, request.spec.tty.is_none())
             .map_err(|e| Failure::Limit(format!("pod {pod}: no pipe can be made: {e}")))?;
         let [stdin, stdout, stderr] = pipes.ours;
-        let mut stdio = message::Stdio::default();
+        let (mut stdio, mut outputs) = (message::Stdio::default(), Vec::new());
         if let Some(pipe) = stdin {
             stdio.stdin = first;
             guest.open_input(first, pipe);
         }
         if let Some(pipe) = stdout {
             stdio.stdout = first + 1;
-            guest.open_pipe(first + 1, pipe);
+            outputs.push(Output::Pipe { id: first + 1, pipe });
         }
         if let Some(pipe) = stderr {
             stdio.stderr = first + 2;
-            guest.open_pipe(first + 2, pipe);
+            outputs.push(Output::Pipe { id: first + 2, pipe });
         }
         let number = self.next_exec;
         self.next_exec += 1;
@@ -80,7 +89,7 @@ impl Pod {
             stdio: Some(stdio),
         });
         let exec = Arc::new(Exec::new((self.record.id, number), request, guest.clone(), self.changes.clone()));
-        Ok((exec, guest, op, pipes.theirs))
+        Ok(Prepared { exec, guest, op, outputs, theirs: pipes.theirs })
     }
 
     /// A command has ended: it can still be looked at for a while.

@@ -413,6 +413,10 @@ impl Pod {
     async fn start(&mut self, cancel: &Cancel, progress: &Progress) -> Result<(), Failure> {
         self.phases.clear();
         if self.record.state != PodState::Created {
+            if self.retry.is_some() {
+                // Something of its last life is still there: it goes first.
+                self.release().await?;
+            }
             self.reset_containers();
             if let Err(failure) = self.build(cancel, progress, true).await {
                 return Err(self.give_up(failure).await);

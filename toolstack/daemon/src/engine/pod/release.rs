@@ -3,8 +3,6 @@
 //! It goes by the record, not by memory; each step finds what there is by a name derived from the pod's id, and goes on
 //! after an error, so that one thing that is stuck does not keep the rest.
 
-use std::time::Duration;
-
 use xenpod_api::state::{ContainerState, ExitReason, PodState};
 
 use super::super::failure::Failure;
@@ -13,9 +11,6 @@ use super::super::reconcile::End;
 use super::{Pod, lock};
 use crate::clock;
 use crate::journal::Intent;
-
-/// How long something that could not be given back is left alone.
-const RETRY: Duration = Duration::from_secs(5);
 
 impl Pod {
     /// Gives back the domain, its interface, its disks.
@@ -62,7 +57,7 @@ impl Pod {
             }
             Err(error) => {
                 tracing::warn!(pod_id = %self.record.id, pod = self.record.spec.name, %error, "still not given back");
-                self.retry = Some(tokio::time::Instant::now() + RETRY);
+                self.retry = Some(tokio::time::Instant::now() + self.world.settings.release_retry);
             }
         }
     }
@@ -101,7 +96,7 @@ impl Pod {
                 tracing::error!(
                     pod_id = %self.record.id, pod = self.record.spec.name, %error, "not everything could be given back"
                 );
-                self.retry = Some(tokio::time::Instant::now() + RETRY);
+                self.retry = Some(tokio::time::Instant::now() + self.world.settings.release_retry);
                 format!("{message}; not everything could be given back yet: {error}")
             }
         };
@@ -130,7 +125,7 @@ impl Pod {
             // Its folder is all it has; whatever a crash in its last moments left goes with the same hand.
             End::AsItWas => {
                 if self.release().await.is_err() {
-                    self.retry = Some(tokio::time::Instant::now() + RETRY);
+                    self.retry = Some(tokio::time::Instant::now() + self.world.settings.release_retry);
                 }
             }
         }

@@ -1,0 +1,227 @@
+//! A guest: the real session of the protocol, with containers that do what their command says.
+//!
+//! `sleep` runs until it is told to end; `exit N` ends with N; `print TEXT` says it and ends with 0; `kill N` is ended by a
+//! signal; `oom` is killed for memory; anything else does not exist.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+use tokio::sync::mpsc;
+use xenpod_api::ids::PodId;
+use xenpod_protocol::message::{self, ErrorKind, Exit, event::What, reply, request::Op};
+use xenpod_protocol::{CloseReason, Incoming, Session};
+use xenpod_xen::hypervisor::ShutdownReason;
+
+use super::Fake;
+
+struct Container {
+    argv: Vec<String>,
+    stdio: message::Stdio,
+    state: message::RunState,
+}
+
+struct Guest {
+    world: Fake,
+    id: PodId,
+    session: Session,
+    containers: HashMap<String, Container>,
+    configured: bool,
+    ending: bool,
+}
+
+/// Starts one; connections come over the channel that is returned.
+pub(super) fn boot(world: Fake, id: PodId) -> mpsc::UnboundedSender<DuplexStream> {
+    let (connections, inbox) = mpsc::unbounded_channel();
+    let hello = message::Hello { version: "fake".into(), ..Default::default() };
+    let guest = Guest {
+        session: Session::guest(hello),
+        containers: HashMap::new(),
+        configured: false,
+        ending: false,
+        world: world.clone(),
+        id,
+    };
+    world.guests.spawn(guest.run(inbox));
+    connections
+}
+
+impl Guest {
+    async fn run(mut self, mut inbox: mpsc::UnboundedReceiver<DuplexStream>) {
+        let mut next = inbox.recv().await;
+        while let Some(mut transport) = next.take() {
+            self.session.reconnect();
+            self.session.hello_mut().configured = self.configured;
+            next = self.serve(&mut transport, &mut inbox).await;
+            if self.ending {
+                self.world.end_domain(self.id, ShutdownReason::Poweroff);
+                return;
+            }
+        }
+    }
+
+    /// Serves one daemon; returns the next one's connection.
+    async fn serve(
+        &mut self,
+        transport: &mut DuplexStream,
+        inbox: &mut mpsc::UnboundedReceiver<DuplexStream>,
+    ) -> Option<DuplexStream> {
+        let (mut read, mut write) = tokio::io::split(transport);
+        let mut buffer = [0; 1024];
+        let mut open = true;
+        loop {
+            let waiting = self.session.events_waiting();
+            if self.ending && waiting == 0 {
+                return None;
+            }
+            let output = self.session.output();
+            tokio::select! {
+                another = inbox.recv() => return another,
+                written = write.write(output), if open && !output.is_empty() => match written {
+                    Ok(n @ 1..) => self.session.advance_output(n),
+                    _ => open = false,
+                },
+                read = read.read(&mut buffer), if open => match read {
+                    Ok(n @ 1..) => {
+                        let mut rest = &buffer[..n];
+                        while !rest.is_empty() {
+                            let taken = self.session.feed(rest);
+                            rest = &rest[taken..];
+                            while let Some(incoming) = self.session.next_event().unwrap() {
+                                self.incoming(incoming);
+                            }
+                        }
+                    }
+                    _ => open = false,
+                },
+                () = tokio::time::sleep(Duration::from_millis(200)), if self.ending => return None,
+            }
+        }
+    }
+
+    fn incoming(&mut self, incoming: Incoming) {
+        match incoming {
+            Incoming::Request { token, op: Some(op) } => {
+                let (result, then) = self.request(op);
+                self.session.reply(token, result).unwrap();
+                if let Some((name, exit)) = then {
+                    self.end(&name, exit);
+                }
+            }
+            Incoming::Data { stream, offset, bytes } => {
+                self.session.ack(stream, offset + bytes.len() as u64).unwrap();
+            }
+            _ => {}
+        }
+    }
+
+    fn request(&mut self, op: Op) -> (reply::Result, Option<(String, Exit)>) {
+        let done = (reply::Result::Done(message::Done {}), None);
+        let error = |kind: ErrorKind, text: String| {
+            (reply::Result::Error(message::Error { kind: kind.into(), message: text, ..Default::default() }), None)
+        };
+        match op {
+            Op::Configure(configure) => {
+                assert!(configure.seed.len() >= 32 && configure.hostname != "");
+                self.configured = true;
+                done
+            }
+            Op::CreateContainer(create) => {
+                let container = Container {
+                    argv: create.process.unwrap().argv,
+                    stdio: create.stdio.unwrap(),
+                    state: message::RunState::Created,
+                };
+                for stream in [container.stdio.stdout, container.stdio.stderr].into_iter().filter(|s| *s != 0) {
+                    self.session.open_send(stream).unwrap();
+                }
+                assert!(self.containers.insert(create.name, container).is_none(), "created twice");
+                done
+            }
+            Op::StartContainer(start) => {
+                self.start(&start.name).unwrap_or_else(|text| error(ErrorKind::NotFound, text))
+            }
+            Op::RemoveContainer(remove) => {
+                self.containers.remove(&remove.name);
+                done
+            }
+            Op::SignalContainer(signal) => {
+                let exit = Exit { signal: signal.signal, ..Default::default() };
+                (done.0, Some((signal.name, exit)))
+            }
+            Op::Exec(exec) => {
+                let argv = exec.process.unwrap().argv;
+                let stdio = exec.stdio.unwrap();
+                if argv[0] == "nothing" {
+                    return error(ErrorKind::NotFound, "command \"nothing\" not found".into());
+                }
+                self.session.open_send(stdio.stdout).unwrap();
+                if stdio.stderr != 0 {
+                    self.session.open_send(stdio.stderr).unwrap();
+                    self.session.close(stdio.stderr, CloseReason::End).unwrap();
+                }
+                self.session.write(stdio.stdout, argv.join(" ").as_bytes()).unwrap();
+                self.session.close(stdio.stdout, CloseReason::End).unwrap();
+                let exit = Some(Exit { code: 7, ..Default::default() });
+                let exited = message::ExecExited { id: exec.id, container: exec.container, exit };
+                self.session.emit(1, What::ExecExited(exited)).unwrap();
+                (reply::Result::Started(message::Started { pid: 99 }), None)
+            }
+            Op::Inspect(_) => {
+                let containers = self
+                    .containers
+                    .iter()
+                    .map(|(name, c)| message::ContainerState {
+                        name: name.clone(),
+                        state: c.state.into(),
+                        pid: 42,
+                        exit: None,
+                        stdio: Some(c.stdio),
+                    })
+                    .collect();
+                (reply::Result::Inspection(message::Inspection { containers, ..Default::default() }), None)
+            }
+            Op::Shutdown(_) => {
+                let running: Vec<_> = self.containers.keys().cloned().collect();
+                for name in running {
+                    self.end(&name, Exit { signal: 15, ..Default::default() });
+                }
+                self.ending = true;
+                done
+            }
+            _ => done,
+        }
+    }
+
+    fn start(&mut self, name: &str) -> Result<(reply::Result, Option<(String, Exit)>), String> {
+        let container = self.containers.get_mut(name).ok_or("no such container")?;
+        let words: Vec<&str> = container.argv.iter().map(String::as_str).collect();
+        let exit = match words[..] {
+            ["sleep"] => None,
+            ["exit", code] => Some(Exit { code: code.parse().unwrap(), ..Default::default() }),
+            ["kill", signal] => Some(Exit { signal: signal.parse().unwrap(), ..Default::default() }),
+            ["oom"] => Some(Exit { signal: 9, oom_killed: true, ..Default::default() }),
+            ["print", text] => {
+                self.session.write(container.stdio.stdout, text.as_bytes()).unwrap();
+                Some(Exit::default())
+            }
+            _ => return Err(format!("command {:?} not found in container {name}", words[0])),
+        };
+        container.state = message::RunState::Running;
+        let started = reply::Result::Started(message::Started { pid: 42 });
+        Ok((started, exit.map(|exit| (name.to_owned(), exit))))
+    }
+
+    fn end(&mut self, name: &str, exit: Exit) {
+        let Some(container) = self.containers.get_mut(name) else { return };
+        if container.state != message::RunState::Running {
+            return;
+        }
+        container.state = message::RunState::Exited;
+        for stream in [container.stdio.stdout, container.stdio.stderr].into_iter().filter(|s| *s != 0) {
+            let _ = self.session.close(stream, CloseReason::End);
+        }
+        let exited = message::ContainerExited { name: name.into(), exit: Some(exit) };
+        self.session.emit(1, What::ContainerExited(exited)).unwrap();
+    }
+}

@@ -1,0 +1,497 @@
+//! The world in memory: it can fail, or stop the daemon dead, at any step.
+//!
+//! Domains and their guests live on a runtime of their own, so that they go on when a test drops the engine's: that is what
+//! a crash of the daemon is.
+
+mod guest;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::Ipv4Addr;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::io::DuplexStream;
+use tokio::sync::{mpsc, watch};
+use xenpod_api::ids::PodId;
+use xenpod_xen::hypervisor::{HypervisorError, ShutdownReason};
+
+use super::jobs::Progress;
+use super::world::*;
+use crate::devices::{Block, DeviceError};
+use crate::guest::Transport;
+use crate::journal::{Journal, LeaseRecord};
+
+/// What is to go wrong, and at which step, counted from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The step fails; nothing of it was done.
+    Fail(usize),
+    /// The daemon dies before the step is done.
+    CrashBefore(usize),
+    /// The daemon dies after the step was done.
+    CrashAfter(usize),
+}
+
+struct Domain {
+    domid: u16,
+    paused: bool,
+    published: bool,
+    shutdown: Option<ShutdownReason>,
+    /// Connections of the daemon to the guest.
+    guest: Option<mpsc::UnboundedSender<DuplexStream>>,
+}
+
+#[derive(Default)]
+struct State {
+    steps: Vec<&'static str>,
+    fault: Option<Fault>,
+    domains: HashMap<PodId, Domain>,
+    marks: BTreeSet<PodId>,
+    next_domid: u16,
+    loops: BTreeMap<PathBuf, BTreeSet<PodId>>,
+    leases: HashMap<PodId, LeaseRecord>,
+    ports: BTreeSet<PodId>,
+    images: Vec<Arc<ImageInfo>>,
+    pulls: usize,
+}
+
+/// The world.
+#[derive(Clone)]
+pub struct Fake {
+    state: Arc<Mutex<State>>,
+    changes: watch::Sender<u64>,
+    crashed: watch::Sender<bool>,
+    guests: tokio::runtime::Handle,
+}
+
+/// What stands in the world, a line each: for "nothing is left over".
+pub type Inventory = Vec<String>;
+
+impl Fake {
+    /// An empty world. Guests run on `guests`.
+    pub fn new(guests: tokio::runtime::Handle) -> Self {
+        let state = State { next_domid: 1, ..State::default() };
+        Self {
+            state: Arc::new(Mutex::new(state)),
+            changes: watch::Sender::new(0),
+            crashed: watch::Sender::new(false),
+            guests,
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    /// As the engine wants it, with records under `dir`.
+    pub fn world(&self, dir: &Path) -> World {
+        World {
+            domains: Arc::new(self.clone()),
+            disks: Arc::new(self.clone()),
+            net: Arc::new(self.clone()),
+            images: Arc::new(self.clone()),
+            journal: Journal::open(dir).unwrap(),
+            settings: Settings {
+                boot_timeout: Duration::from_secs(5),
+                answer_timeout: Duration::from_secs(5),
+                release_retry: Duration::from_millis(20),
+                restart_delay: Duration::from_millis(10),
+                max_pods: 4,
+                max_pods_per_user: 2,
+                ..Settings::default()
+            },
+        }
+    }
+
+    /// Adds an image.
+    pub fn add_image(&self, name: &str, command: &[&str]) {
+        let digest = format!("sha256:{:064x}", name.len() * 7919 + self.state().images.len());
+        self.state().images.push(Arc::new(ImageInfo {
+            erofs: format!("/images/{digest}.erofs").into(),
+            digest,
+            names: vec![name.into()],
+            entrypoint: command.iter().map(ToString::to_string).collect(),
+            ..ImageInfo::default()
+        }));
+    }
+
+    /// Sets what is to go wrong, and forgets the steps so far.
+    pub fn plan(&self, fault: Option<Fault>) {
+        let mut state = self.state();
+        state.fault = fault;
+        state.steps.clear();
+        self.crashed.send_replace(false);
+    }
+
+    /// The steps since [`Fake::plan`].
+    pub fn steps(&self) -> Vec<&'static str> {
+        self.state().steps.clone()
+    }
+
+    /// Returns when the planned crash has come.
+    pub async fn crash(&self) {
+        self.crashed.subscribe().wait_for(|c| *c).await.unwrap();
+    }
+
+    /// How often an image was fetched.
+    pub fn pulls(&self) -> usize {
+        self.state().pulls
+    }
+
+    /// Everything that a pod could leave behind.
+    pub fn inventory(&self) -> Inventory {
+        let state = self.state();
+        let mut all: Vec<String> = Vec::new();
+        all.extend(state.domains.keys().map(|id| format!("domain {id}")));
+        all.extend(state.marks.iter().map(|id| format!("mark {id}")));
+        all.extend(state.loops.keys().map(|f| format!("loop {}", f.display())));
+        all.extend(state.leases.keys().map(|id| format!("lease {id}")));
+        all.extend(state.ports.iter().map(|id| format!("port {id}")));
+        all.sort();
+        all
+    }
+
+    /// Somebody else destroys the domain.
+    pub fn destroy_from_outside(&self, id: PodId) {
+        self.state().domains.remove(&id);
+        self.changes.send_modify(|n| *n += 1);
+    }
+
+    /// The domain ends by itself.
+    pub fn end_domain(&self, id: PodId, reason: ShutdownReason) {
+        if let Some(domain) = self.state().domains.get_mut(&id) {
+            domain.shutdown = Some(reason);
+            domain.guest = None;
+        }
+        self.changes.send_modify(|n| *n += 1);
+    }
+
+    /// Somebody else pauses the domain, or lets it run.
+    pub fn pause_from_outside(&self, id: PodId, paused: bool) {
+        self.state().domains.get_mut(&id).unwrap().paused = paused;
+        self.changes.send_modify(|n| *n += 1);
+    }
+
+    /// A domain that has our mark and no record.
+    pub fn orphan(&self) -> PodId {
+        let id = PodId::random();
+        let mut state = self.state();
+        let domid = state.next_domid;
+        state.next_domid += 1;
+        state.domains.insert(id, Domain { domid, paused: false, published: true, shutdown: None, guest: None });
+        state.marks.insert(id);
+        id
+    }
+
+    /// A domain that is somebody else's.
+    pub fn foreign(&self) -> PodId {
+        let id = self.orphan();
+        self.state().marks.remove(&id);
+        id
+    }
+
+    /// True: this step is to fail. Does not return when the daemon is to die here.
+    async fn step(&self, name: &'static str) -> bool {
+        let (number, fault) = {
+            let mut state = self.state();
+            state.steps.push(name);
+            (state.steps.len() - 1, state.fault)
+        };
+        if fault == Some(Fault::CrashBefore(number)) {
+            self.die().await;
+        }
+        fault == Some(Fault::Fail(number))
+    }
+
+    /// The other half of a step: the daemon may die with it done.
+    async fn done(&self) {
+        let crash = {
+            let state = self.state();
+            matches!(state.fault, Some(Fault::CrashAfter(n)) if n + 1 == state.steps.len())
+        };
+        if crash {
+            self.die().await;
+        }
+    }
+
+    async fn die(&self) {
+        self.crashed.send_replace(true);
+        std::future::pending::<()>().await;
+    }
+}
+
+fn refused() -> DomainError {
+    HypervisorError::NotEnoughMemory { needed_kib: 65536, free_kib: 1024 }.into()
+}
+
+fn broken(what: &'static str) -> DeviceError {
+    DeviceError::Io { what, path: "/dev/loop9".into(), source: std::io::ErrorKind::Other.into() }
+}
+
+#[async_trait]
+impl Domains for Fake {
+    async fn build(&self, plan: &DomainPlan) -> Result<Built, DomainError> {
+        if self.step("domains.build").await {
+            return Err(refused());
+        }
+        let domid = {
+            let mut state = self.state();
+            let domid = state.next_domid;
+            state.next_domid += 1;
+            let domain = Domain { domid, paused: true, published: false, shutdown: None, guest: None };
+            assert!(state.domains.insert(plan.id, domain).is_none(), "built twice");
+            domid
+        };
+        self.done().await;
+        Ok(Built { domid, kernel_digest: "k".into(), store: StorePorts::default() })
+    }
+
+    async fn publish(
+        &self,
+        plan: &DomainPlan,
+        _built: &Built,
+        _disks: &[DiskPlan],
+        _macs: &[[u8; 6]],
+    ) -> Result<(), DomainError> {
+        if self.step("domains.publish").await {
+            return Err(DomainError::Store {
+                what: "write the domain's nodes",
+                source: xenpod_xen::xenstore::Error::Conflict { attempts: 3 },
+            });
+        }
+        {
+            let mut state = self.state();
+            state.marks.insert(plan.id);
+            state.domains.get_mut(&plan.id).unwrap().published = true;
+        }
+        self.done().await;
+        Ok(())
+    }
+
+    async fn unpause(&self, id: PodId, _domid: u16) -> Result<(), DomainError> {
+        if self.step("domains.unpause").await {
+            return Err(refused());
+        }
+        {
+            let mut state = self.state();
+            let domain = state.domains.get_mut(&id).unwrap();
+            domain.paused = false;
+            if domain.guest.is_none() {
+                assert!(domain.published, "it runs before xenstore knows it");
+                domain.guest = Some(guest::boot(self.clone(), id));
+            }
+        }
+        self.done().await;
+        Ok(())
+    }
+
+    async fn pause(&self, id: PodId, _domid: u16) -> Result<(), DomainError> {
+        if self.step("domains.pause").await {
+            return Err(refused());
+        }
+        self.state().domains.get_mut(&id).unwrap().paused = true;
+        self.done().await;
+        Ok(())
+    }
+
+    async fn connect(&self, id: PodId, domid: u16, within: Duration) -> Result<Box<dyn Transport>, DomainError> {
+        if self.step("domains.connect").await {
+            return Err(DomainError::NoHello { domid, after: within });
+        }
+        let (ours, theirs) = tokio::io::duplex(4096);
+        let guest = self.state().domains.get(&id).and_then(|d| d.guest.clone());
+        match guest.map(|g| g.send(theirs)) {
+            Some(Ok(())) => {}
+            _ => return Err(DomainError::NoHello { domid, after: within }),
+        }
+        self.done().await;
+        Ok(Box::new(ours))
+    }
+
+    async fn destroy(&self, id: PodId) -> Result<(), DomainError> {
+        if self.step("domains.destroy").await {
+            return Err(DomainError::Dying { domid: 1, remaining_kib: 12 });
+        }
+        {
+            let mut state = self.state();
+            state.domains.remove(&id);
+            state.marks.remove(&id);
+        }
+        self.done().await;
+        Ok(())
+    }
+
+    async fn list(&self) -> Result<Vec<DomainView>, DomainError> {
+        let state = self.state();
+        let view = |(id, d): (&PodId, &Domain)| DomainView {
+            id: *id,
+            domid: d.domid,
+            paused: d.paused,
+            shutdown: d.shutdown,
+            dying: false,
+        };
+        Ok(state.domains.iter().map(view).collect())
+    }
+
+    async fn marked(&self) -> Result<Vec<PodId>, DomainError> {
+        Ok(self.state().marks.iter().copied().collect())
+    }
+
+    fn changes(&self) -> watch::Receiver<u64> {
+        self.changes.subscribe()
+    }
+
+    async fn describe(&self, _plan: &DomainPlan, _domid: u16, _disks: &[DiskPlan], _macs: &[[u8; 6]]) {}
+
+    async fn host(&self) -> Result<HostView, DomainError> {
+        Ok(HostView::default())
+    }
+}
+
+impl Fake {
+    fn hold(&self, id: PodId, file: &Path) -> Block {
+        self.state().loops.entry(file.into()).or_default().insert(id);
+        Block { major: 7, minor: 0 }
+    }
+}
+
+#[async_trait]
+impl Disks for Fake {
+    async fn attach_image(&self, id: PodId, file: &Path) -> Result<Block, DeviceError> {
+        if self.step("disks.attach_image").await {
+            return Err(broken("attach a loop device to"));
+        }
+        let block = self.hold(id, file);
+        self.done().await;
+        Ok(block)
+    }
+
+    async fn attach_scratch(&self, id: PodId, file: &Path, _bytes: u64) -> Result<Block, DeviceError> {
+        if self.step("disks.attach_scratch").await {
+            return Err(broken("make a scratch disk"));
+        }
+        std::fs::write(file, b"scratch").unwrap();
+        let block = self.hold(id, file);
+        self.done().await;
+        Ok(block)
+    }
+
+    async fn release(&self, id: PodId, scratch: &Path) -> Result<(), DeviceError> {
+        if self.step("disks.release").await {
+            return Err(broken("detach"));
+        }
+        {
+            let mut state = self.state();
+            assert!(!state.domains.contains_key(&id), "a disk is taken from a domain that is there");
+            state.loops.retain(|_, by| {
+                by.remove(&id);
+                !by.is_empty()
+            });
+        }
+        let _ = std::fs::remove_file(scratch);
+        self.done().await;
+        Ok(())
+    }
+
+    async fn reconcile(&self, held: &[(PodId, Vec<PathBuf>)]) -> Result<(), DeviceError> {
+        self.state().loops.retain(|file, by| {
+            *by = held.iter().filter(|(_, files)| files.contains(file)).map(|(id, _)| *id).collect();
+            !by.is_empty()
+        });
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Net for Fake {
+    fn allocate(&self, id: PodId, want: Option<Ipv4Addr>) -> Result<LeaseRecord, NetError> {
+        let mut state = self.state();
+        let last = state.leases.len() as u8 + 2;
+        let v4 = want.unwrap_or(Ipv4Addr::new(10, 0, 0, last));
+        let lease = LeaseRecord { v4, v6: v4.to_ipv6_mapped(), mac: [2, 0, 0, 0, 0, last] };
+        state.leases.insert(id, lease);
+        Ok(lease)
+    }
+
+    fn reserve(&self, id: PodId, lease: &LeaseRecord) -> Result<(), NetError> {
+        self.state().leases.insert(id, *lease);
+        Ok(())
+    }
+
+    fn forget(&self, id: PodId) {
+        self.state().leases.remove(&id);
+    }
+
+    fn settings(&self, lease: &LeaseRecord) -> NetSettings {
+        NetSettings { mtu: 1500, addresses: vec![(lease.v4.into(), 24)], ..NetSettings::default() }
+    }
+
+    async fn attach(&self, id: PodId, _domid: u16, _lease: &LeaseRecord) -> Result<(), NetError> {
+        if self.step("net.attach").await {
+            return Err(NetError("interface vif1.0 did not appear".into()));
+        }
+        self.state().ports.insert(id);
+        self.done().await;
+        Ok(())
+    }
+
+    async fn detach(&self, id: PodId, _domid: Option<u16>, _lease: &LeaseRecord) -> Result<(), NetError> {
+        if self.step("net.detach").await {
+            return Err(NetError("nf_tables: busy".into()));
+        }
+        self.state().ports.remove(&id);
+        self.done().await;
+        Ok(())
+    }
+
+    async fn reconcile(&self, live: &[(PodId, u16, LeaseRecord)]) -> Result<(), NetError> {
+        self.state().ports.retain(|id| live.iter().any(|(l, ..)| l == id));
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Images for Fake {
+    fn find(&self, reference: &str) -> Result<Option<Arc<ImageInfo>>, ImageError> {
+        let state = self.state();
+        Ok(state.images.iter().find(|i| i.digest == reference || i.names.iter().any(|n| n == reference)).cloned())
+    }
+
+    fn list(&self) -> Vec<Arc<ImageInfo>> {
+        self.state().images.clone()
+    }
+
+    async fn pull(&self, reference: &str, _insecure: bool, progress: Progress) -> Result<Arc<ImageInfo>, ImageError> {
+        let not_there = || ImageError::NotHere { image: reference.into() };
+        if self.step("images.pull").await || reference.contains("missing") {
+            return Err(not_there());
+        }
+        if reference.contains("slow") {
+            progress.set("layer 0", 10, 100);
+            std::future::pending::<()>().await;
+        }
+        self.state().pulls += 1;
+        self.add_image(reference, &["sleep"]);
+        self.done().await;
+        self.find(reference)?.ok_or_else(not_there)
+    }
+
+    async fn import(
+        &self,
+        _kind: ImportKind,
+        _source: OwnedFd,
+        name: &str,
+        _progress: Progress,
+    ) -> Result<Arc<ImageInfo>, ImageError> {
+        self.add_image(name, &["sleep"]);
+        self.find(name)?.ok_or_else(|| ImageError::NotHere { image: name.into() })
+    }
+
+    async fn remove(&self, digest: &str) -> Result<(), ImageError> {
+        self.state().images.retain(|i| i.digest != digest);
+        Ok(())
+    }
+}
