@@ -388,10 +388,18 @@ async fn gone(client: &Client, xen: &Libxc, domain: Domain) -> Outcome {
 async fn bench(client: &Client, domain: &Domain, rounds: u32) -> Outcome {
     let tree = &domain.tree;
     let ops = tree.ops();
+    // The same changes where no driver looks: what the store alone takes.
+    let aside: Vec<Op> = ops.iter().map(aside).collect();
     println!("# {} changes for one vif and one disk, {} later", ops.len(), tree.late_ops().len());
-    for way in
-        ["one by one", "one by one, in a transaction", "all at once, in a transaction", "all at once", "late part"]
-    {
+    for way in [
+        "one by one",
+        "one by one, in a transaction",
+        "all at once, in a transaction",
+        "all at once",
+        "late part",
+        ASIDE,
+        ASIDE_TRANSACTION,
+    ] {
         let (mut written, mut ready) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
             client.rm(&tree::domain_path(tree.domid)).await?;
@@ -415,10 +423,13 @@ async fn bench(client: &Client, domain: &Domain, rounds: u32) -> Outcome {
                 }
                 "all at once, in a transaction" => client.commit(&ops).await?,
                 "all at once" => client.apply(&ops).await?,
+                ASIDE => client.apply(&aside).await?,
+                ASIDE_TRANSACTION => client.commit(&aside).await?,
                 _ => client.apply(&tree.late_ops()).await?,
             }
             written.push(started.elapsed());
-            if way == "late part" {
+            if way == "late part" || way.starts_with(ASIDE) {
+                client.rm(ROOT).await?;
                 continue;
             }
             for device in domain.devices() {
@@ -431,6 +442,19 @@ async fn bench(client: &Client, domain: &Domain, rounds: u32) -> Outcome {
         println!("# {way}: written after {}, backends ready after {}", median(written), median(ready));
     }
     Ok(())
+}
+
+const ASIDE: &str = "all at once, aside";
+const ASIDE_TRANSACTION: &str = "all at once, aside, in a transaction";
+
+/// The same change below [`ROOT`].
+fn aside(op: &Op) -> Op {
+    match op.clone() {
+        Op::Write { path, value } => Op::Write { path: format!("{ROOT}{path}"), value },
+        Op::Mkdir { path } => Op::Mkdir { path: format!("{ROOT}{path}") },
+        Op::SetPerms { path, perms } => Op::SetPerms { path: format!("{ROOT}{path}"), perms },
+        Op::Rm { path } => Op::Rm { path: format!("{ROOT}{path}") },
+    }
 }
 
 fn median(mut times: Vec<Duration>) -> String {

@@ -211,6 +211,7 @@ impl<S: Read + Write> Client<S> {
     }
 }
 
-#[cfg(all(test, feature = "fake"))]
+#[cfg(test)]
+#[cfg(feature = "fake")]
 #[path = "blocking_tests.rs"]
 mod tests;

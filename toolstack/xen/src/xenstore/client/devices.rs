@@ -88,6 +88,7 @@ fn is_closed(path: &str, value: Option<&[u8]>) -> bool {
     matches!(value.map(|value| guest::state(path, value)), None | Some(Ok(State::Closed)))
 }
 
-#[cfg(all(test, feature = "fake"))]
+#[cfg(test)]
+#[cfg(feature = "fake")]
 #[path = "devices_tests.rs"]
 mod tests;

@@ -349,6 +349,7 @@ fn optional<T>(outcome: Result<T>) -> Result<Option<T>> {
     }
 }
 
-#[cfg(all(test, feature = "fake"))]
+#[cfg(test)]
+#[cfg(feature = "fake")]
 #[path = "client_tests.rs"]
 mod tests;
