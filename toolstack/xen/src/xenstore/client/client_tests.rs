@@ -400,6 +400,50 @@ async fn a_daemon_that_lies_is_left() {
     }
 }
 
+/// Takes no write, and says so; never gives anything to read.
+struct Deaf;
+
+impl AsyncRead for Deaf {
+    fn poll_read(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        _: &mut tokio::io::ReadBuf<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Pending
+    }
+}
+
+impl AsyncWrite for Deaf {
+    fn poll_write(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+        _: &[u8],
+    ) -> std::task::Poll<std::io::Result<usize>> {
+        std::task::Poll::Ready(Err(std::io::ErrorKind::InvalidInput.into()))
+    }
+
+    fn poll_flush(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<std::io::Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_takes_no_request_is_left_although_it_stays_open() {
+    let client = Client::over(Deaf);
+    let outcome = tokio::time::timeout(Duration::from_secs(1), client.read("/a")).await;
+    assert_eq!(outcome.unwrap(), Err(Error::Disconnected));
+}
+
 #[tokio::test]
 async fn no_daemon_at_all_is_said_plainly() {
     let error = Client::connect_to("/nonexistent/socket").await.unwrap_err();

@@ -41,8 +41,6 @@ struct State {
     pending: BTreeMap<u32, Pending>,
     next_token: u64,
     watches: HashMap<String, (String, Arc<Queue>)>,
-    /// It will not be connected again.
-    over: bool,
 }
 
 impl std::fmt::Debug for State {
@@ -119,7 +117,6 @@ impl Connection {
                 pending: BTreeMap::new(),
                 next_token: 0,
                 watches: HashMap::new(),
-                over: false,
             }),
             backlog: Arc::new(Notify::new()),
             task: Mutex::new(None),
@@ -176,7 +173,8 @@ impl Connection {
         let left = kinds.len();
         state.pending.insert(first, Pending { kinds, left, refused: None, payload: Vec::new(), done });
         // Most of the time the socket takes it all. What is left, or an error, is the task's.
-        if state.flush(&mut Context::from_waker(Waker::noop())).is_pending() {
+        let flushed = state.flush(&mut Context::from_waker(Waker::noop()));
+        if !matches!(flushed, Poll::Ready(Ok(()))) {
             self.backlog.notify_one();
         }
         Ok(Submitted(receiver))
@@ -321,9 +319,7 @@ async fn run(
         let Some(alive) = connection.upgrade() else { return };
         alive.lock().disconnect();
         let Some(connector) = &connector else {
-            let mut state = alive.lock();
-            state.over = true;
-            state.watches.values().for_each(|(_, queue)| queue.close());
+            alive.lock().watches.values().for_each(|(_, queue)| queue.close());
             return;
         };
         drop(alive);
