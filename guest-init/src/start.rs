@@ -390,6 +390,8 @@ impl Guest {
 
 /// The first process of a shared pid namespace: every orphan in it becomes its child.
 fn collect_orphans() -> ! {
+    // All containers of the pod hang on it.
+    let _ = std::fs::write("/proc/self/oom_score_adj", "-1000");
     // Nothing of PID 1's may stay open here: not the channel, not the pipes.
     let _ = sys::close_from(0);
     loop {

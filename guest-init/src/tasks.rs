@@ -211,3 +211,6 @@ impl Output {
         let _ = session.close(self.stream, CloseReason::Failed);
     }
 }
+
+#[cfg(test)]
+mod tests;
