@@ -6,10 +6,11 @@
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use xenpod_xen::evtchn::EvtchnDevice;
 use xenpod_xen::grants::{GntallocDevice, GntdevDevice};
 use xenpod_xen::ids::Domid;
-use xenpod_xen::vchan::{Peer, Rendezvous, RingOrder, RingSizes, Vchan, VchanError};
+use xenpod_xen::vchan::{Peer, Rendezvous, RingOrder, RingSizes, Vchan, VchanError, VchanStream};
 
 type Failure = Box<dyn std::error::Error>;
 type Outcome = Result<(), Failure>;
@@ -26,10 +27,11 @@ fn main() -> Outcome {
         return client(Rendezvous { ring_ref: ring_ref.parse()?, event_channel: event_channel.parse()? }, how);
     }
     let mut failed = 0;
-    let checks: [Check; 4] = [
+    let checks: [Check; 5] = [
         ("echo_in_the_first_page", || echo(RingSizes { left: RingOrder::SMALL, right: RingOrder::LARGE })),
         ("echo_in_64_kib", || echo(RingSizes::DEFAULT)),
         ("bulk", bulk),
+        ("asynchronous_stream", stream),
         ("a_client_is_killed_and_another_comes", killed),
     ];
     for (name, check) in checks {
@@ -170,4 +172,20 @@ fn killed() -> Outcome {
     ensure(&back == b"fresh", format!("{back:?} came back"))?;
     drop(server);
     ended(second)
+}
+
+/// The tokio stream on the real event channel device: both halves at once, far more than the rings hold.
+fn stream() -> Outcome {
+    let (server, rendezvous) = offer(RingSizes { left: RingOrder::SMALL, right: RingOrder::LARGE })?;
+    let child = start(rendezvous, "echo")?;
+    let data: Vec<u8> = (0..300_000).map(|i| (i % 253) as u8).collect();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let (mut reader, mut writer) = tokio::io::split(VchanStream::new(server)?);
+        let mut back = vec![0; data.len()];
+        let both = async { tokio::try_join!(writer.write_all(&data), reader.read_exact(&mut back)) };
+        tokio::time::timeout(PATIENCE, both).await??;
+        ensure(back == data, "bytes came back changed")
+    })?;
+    ended(child)
 }

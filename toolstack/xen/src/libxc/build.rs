@@ -21,6 +21,9 @@ const PAGE_SIZE: usize = 4096;
 /// Most CPUs a domain of this kind can have (`HVM_MAX_VCPUS`, xen/include/public/hvm/hvm_info_table.h).
 pub const MAX_VCPUS: u32 = 128;
 
+/// Linux cuts a longer command line off without a word (`COMMAND_LINE_SIZE`, arch/x86/include/asm/setup.h).
+const MAX_CMDLINE: usize = 2048;
+
 /// What libxl lets a domain own beyond its memory, for the pages it shares with dom0 (`LIBXL_MAXMEM_CONSTANT`), in KiB.
 pub(super) const MAXMEM_SLACK_KIB: u64 = 1024;
 
@@ -53,8 +56,8 @@ impl<'a> Builder<'a> {
                 config.max_memory_kib, config.memory_kib
             ));
         }
-        if config.cmdline.len() >= PAGE_SIZE || config.cmdline.contains('\0') {
-            return bad("the kernel's command line has 4096 bytes or more, or a zero byte".to_owned());
+        if config.cmdline.len() >= MAX_CMDLINE || config.cmdline.contains('\0') {
+            return bad(format!("the kernel's command line has {MAX_CMDLINE} bytes or more, or a zero byte"));
         }
         let boot_image_size = config.boot_image.as_ref().map(BootImage::size);
         let acpi = config.max_vcpus > 1;

@@ -64,6 +64,9 @@ fn next_pieces(next: u64, end: u64, largest: u32) -> (u32, u64) {
 
 /// Frames of a domain, mapped here as one piece of memory until dropped. For a domain that does not run: its memory is
 /// then plain memory that nobody else changes.
+///
+/// Under a PV dom0 a page takes 1500 instructions to map and 2000 to unmap. Copying to frames granted for it, without
+/// mapping them (`IOCTL_GNTDEV_GRANT_COPY`), was tried and takes 4600.
 pub(super) struct Foreign<'a> {
     handle: &'a Handle,
     base: NonNull<u8>,
