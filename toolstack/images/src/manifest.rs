@@ -71,10 +71,11 @@ pub fn parse(raw: &[u8], content_type: Option<&str>, limits: &Limits) -> Result<
     {
         return Err(corrupt(format!("it says it is {said}, but is served as {content_type}")));
     }
-    if let Some(said) = said
-        && (!is_known(said) || said.contains("index") || said.contains("list")) != is_index
-    {
-        return Err(unsupported(format!("media type {said:?}")));
+    if let Some(said) = said {
+        let says_index = said.contains("index") || said.contains("list");
+        if !is_known(said) || says_index != is_index {
+            return Err(unsupported(format!("media type {said:?}")));
+        }
     }
     if is_index {
         let index: ImageIndex = serde_json::from_value(value).map_err(|e| corrupt(e.to_string()))?;

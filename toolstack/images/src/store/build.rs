@@ -6,6 +6,7 @@ use crate::config;
 use crate::digest::Digest;
 use crate::error::ErrorKind;
 use crate::layer::{Expected, Spool};
+use crate::limits::Limits;
 use crate::manifest::Manifest;
 use crate::platform::Platform;
 use crate::progress::{Cancel, Progress, ProgressFn};
@@ -23,7 +24,18 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub fn new(name: Reference, manifest: Manifest, config: Vec<u8>, platform: Platform) -> Result<Self, ErrorKind> {
+    pub fn new(
+        name: Reference,
+        manifest: Manifest,
+        config: Vec<u8>,
+        platform: Platform,
+        limits: &Limits,
+    ) -> Result<Self, ErrorKind> {
+        let total = manifest.layers.iter().fold(0u64, |sum, layer| sum.saturating_add(layer.size));
+        if total > limits.max_image_bytes {
+            let (object, limit) = (format!("manifest {}", manifest.id), limits.max_image_bytes);
+            return Err(ErrorKind::TooLarge { object, what: "the size of all layers", limit });
+        }
         let (_, diff_ids) = config::parse(&config, &manifest.config.digest, &platform, manifest.layers.len())?;
         let expected = |(layer, diff_id): (&crate::manifest::Blob, Digest)| Expected {
             digest: layer.digest.clone(),

@@ -39,7 +39,7 @@ impl ImageStore {
                 let limits = &store.inner.limits;
                 let cx = Context { limits, platform: &platform, spool_dir: &spool_dir, cancel: &cancel };
                 let found = find(source, &cx)?;
-                Ok((found.layers, Plan::new(name, found.manifest, found.config, platform)?))
+                Ok((found.layers, Plan::new(name, found.manifest, found.config, platform.clone(), limits)?))
             }
         };
         let (layers, plan): (Layers, Plan) = blocking(looking).await?;

@@ -51,7 +51,7 @@ impl ImageStore {
             return Ok(image);
         }
         let config = client.small_blob("config", &manifest.config, limits).await?;
-        let plan = Arc::new(Plan::new(name.clone(), manifest, config, options.platform.clone())?);
+        let plan = Arc::new(Plan::new(name.clone(), manifest, config, options.platform.clone(), limits)?);
         plan.announce(&progress);
         let cancel = Cancel::default();
         let _guard = cancel.guard();

@@ -213,8 +213,28 @@ async fn every_failure_leaves_nothing_behind() {
     let foreign = make::Image { architecture: "riscv64".into(), ..image("x") };
     let error = lab.import(&foreign, "foreign").await.unwrap_err();
     assert!(matches!(error.kind, ErrorKind::WrongPlatform { .. }), "{error}");
+    let absurd = lab.dir.path().join("absurd");
+    write_absurd(&absurd);
+    let source = Source::open(SourceKind::OciLayout, &absurd, None).unwrap();
+    let name = "absurd".parse().unwrap();
+    let error = lab.store.import(source, &name, &Platform::default(), no_progress()).await.unwrap_err();
+    assert!(error.to_string().ends_with("the size of all layers exceeds the limit of 68719476736"), "{error}");
     assert_eq!(lab.files(), [""; 0]);
     assert_eq!(lab.store.list(), []);
+}
+
+/// An image whose manifest claims a layer of four exbibytes.
+fn write_absurd(dir: &Path) {
+    let config = make::Image::new(vec![Layer::new(&[], Compression::None).unwrap()], &[]).config_json();
+    let digest = make::put_blob(dir, &config).unwrap();
+    let raw = format!(
+        r#"{{"schemaVersion":2,"config":{{"mediaType":"application/vnd.oci.image.config.v1+json","digest":"{digest}","size":{}}},
+        "layers":[{{"mediaType":"application/vnd.oci.image.layer.v1.tar","digest":"{digest}","size":4611686018427387904}}]}}"#,
+        config.len()
+    );
+    make::put_blob(dir, raw.as_bytes()).unwrap();
+    make::add_to_index(dir, make::descriptor("application/vnd.oci.image.manifest.v1+json", raw.as_bytes()), "t")
+        .unwrap();
 }
 
 #[tokio::test]
