@@ -89,6 +89,10 @@ pub fn parse(raw: &[u8], content_type: Option<&str>, limits: &Limits) -> Result<
     if let Some(kind) = value.get("artifactType").and_then(Value::as_str) {
         return Err(unsupported(format!("an artifact of type {kind:?}, not an image,")));
     }
+    let mut value = value;
+    if value.get("layers").is_some_and(Value::is_null) {
+        value["layers"] = Value::Array(Vec::new());
+    }
     let manifest: ImageManifest = serde_json::from_value(value).map_err(|e| corrupt(e.to_string()))?;
     let config_type = manifest.config().media_type().to_string();
     if !matches!(

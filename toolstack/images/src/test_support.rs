@@ -83,9 +83,13 @@ pub fn extract(image: &Path) -> BTreeMap<String, String> {
     describe(&root, false)
 }
 
-/// Whether this process may change owners and make devices.
-pub fn is_root() -> bool {
-    rustix::process::geteuid().is_root()
+/// Whether this process may mount, change owners and make devices; says so if not.
+pub fn is_root(what: &str) -> bool {
+    let root = rustix::process::geteuid().is_root();
+    if !root {
+        eprintln!("SKIPPED, not run as root: {what}");
+    }
+    root
 }
 
 /// One line for each file below `root`: type, mode, owner, size or device or target, time, digest; with `links`, the number

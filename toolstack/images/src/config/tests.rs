@@ -55,6 +55,22 @@ fn no_config_at_all_is_fine_null_included() {
 }
 
 #[test]
+fn an_image_without_layers_may_say_so_in_three_ways() {
+    for rootfs in [
+        json!({ "type": "layers" }),
+        json!({ "type": "layers", "diff_ids": null }),
+        json!({ "type": "layers", "diff_ids": [] }),
+    ] {
+        let mut value = base();
+        value["rootfs"] = rootfs;
+        let raw = value.to_string().into_bytes();
+        assert_eq!(parse(&raw, &Digest::of(&raw), &Platform::default(), 0).unwrap().1, []);
+    }
+    let error = parse(b"[]", &Digest::of(b"[]"), &Platform::default(), 0).unwrap_err();
+    assert!(matches!(error, ErrorKind::Corrupt { .. }), "{error}");
+}
+
+#[test]
 fn mismatches_are_refused() {
     let mut arm = base();
     arm["architecture"] = json!("arm64");

@@ -71,13 +71,17 @@ fn expected(entries: &[Entry]) -> BTreeMap<String, String> {
 
 #[test]
 fn fsck_accepts_and_extracts_every_kind_of_file() {
-    assert!(is_root(), "run as root: owners and devices are compared");
-    let zoo = zoo();
+    let mut zoo = zoo();
+    if !is_root("comparing owners and devices") {
+        zoo.retain(|e| !matches!(e.kind, Kind::Char(..) | Kind::Block(..)) && e.mode & 0o7000 == 0);
+        let (uid, gid) = (rustix::process::geteuid().as_raw(), rustix::process::getegid().as_raw());
+        zoo.iter_mut().for_each(|e| (e.uid, e.gid) = (uid, gid));
+    }
     let image = erofs(&[&zoo]);
     let mut expected = expected(&zoo);
     // fsck.erofs 1.5 changes the owner after the mode, which clears setuid and setgid.
     for name in ["/su", "/sg"] {
-        let line = expected.get_mut(name).unwrap();
+        let Some(line) = expected.get_mut(name) else { continue };
         *line = line.replace("file 4755", "file 755").replace("file 2755", "file 755");
     }
     let found = extract(image.path());
@@ -87,7 +91,9 @@ fn fsck_accepts_and_extracts_every_kind_of_file() {
 /// The kernel is the judge that counts. Mounted in a mount namespace of its own.
 #[test]
 fn linux_mounts_it_and_sees_the_same() {
-    assert!(is_root(), "run as root: the image is mounted");
+    if !is_root("mounting the image") {
+        return;
+    }
     if !std::fs::read_to_string("/proc/filesystems").unwrap().contains("erofs") {
         eprintln!("SKIPPED: this kernel has no EROFS; fsck.erofs checked the same image");
         return;
@@ -178,7 +184,9 @@ fn an_empty_image_is_an_empty_root() {
     let image = erofs(&[]);
     let found = extract(image.path());
     assert_eq!(found.keys().collect::<Vec<_>>(), ["/"]);
-    assert_eq!(found["/"], "dir 755 0:0 0.000000000");
+    if is_root("comparing the owner") {
+        assert_eq!(found["/"], "dir 755 0:0 0.000000000");
+    }
 }
 
 #[test]

@@ -235,7 +235,9 @@ fn cancelling_stops_it() {
 #[test]
 fn umoci_unpacks_the_same_tree() {
     use crate::make::{Compression, Image, Layer};
-    assert!(is_root(), "run as root: owners and devices are compared");
+    if !is_root("comparing with umoci") {
+        return;
+    }
     let t = |entry: Entry| entry.mtime(1_600_000_000, 0);
     let lower = vec![
         t(Entry::dir(".")),
