@@ -49,9 +49,8 @@ pub fn parse(
     let corrupt = |reason: String| ErrorKind::Corrupt { object: object.clone(), reason };
     let mut value: serde_json::Value = serde_json::from_slice(raw).map_err(|e| corrupt(format!("not JSON: {e}")))?;
     // An image without layers has none of these, or null.
-    if let Some(rootfs) =
-        value["rootfs"].as_object_mut().filter(|rootfs| rootfs.get("diff_ids").is_none_or(|d| d.is_null()))
-    {
+    let rootfs = value.get_mut("rootfs").and_then(|rootfs| rootfs.as_object_mut());
+    if let Some(rootfs) = rootfs.filter(|rootfs| rootfs.get("diff_ids").is_none_or(|ids| ids.is_null())) {
         rootfs.insert("diff_ids".to_owned(), serde_json::json!([]));
     }
     let parsed: ImageConfiguration = serde_json::from_value(value).map_err(|e| corrupt(e.to_string()))?;
