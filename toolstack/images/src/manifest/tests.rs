@@ -118,3 +118,30 @@ fn a_synthesized_manifest_reads_back() {
     let Document::Manifest(read) = parse(&made.raw, None, &Limits::default()).unwrap() else { panic!() };
     assert_eq!((read.id, read.config, read.layers), (made.id, made.config, made.layers));
 }
+
+/// Documents with bytes changed, cut and doubled: an error or a document, never a panic.
+#[test]
+fn random_damage_to_documents_never_panics() {
+    let manifest = manifest_with(LAYER).to_string().into_bytes();
+    let offers = json!({ "schemaVersion": 2, "manifests": [
+        { "mediaType": OCI, "digest": digest(1), "size": 1, "platform": { "os": "linux", "architecture": "amd64" } },
+    ]});
+    let config = crate::make::Image::new(vec![], &["/x"]).config_json();
+    let mut rng = crate::test_support::Rng::new(11);
+    for base in [manifest, offers.to_string().into_bytes(), config] {
+        for _ in 0..3000 {
+            let mut raw = base.clone();
+            for _ in 0..=rng.below(3) {
+                let (at, to) = (rng.below(raw.len()), rng.below(raw.len()));
+                match rng.below(4) {
+                    0 => raw[at] = rng.below(256) as u8,
+                    1 => raw[at] = b"{}[]\",:0-n"[rng.below(10)],
+                    2 => raw.copy_within(at.min(to)..at.max(to), at.min(to) / 2),
+                    _ => raw.truncate(at.max(2)),
+                }
+            }
+            let _ = parse(&raw, None, &Limits::default());
+            let _ = crate::config::parse(&raw, &Digest::of(&raw), &Platform::default(), 0);
+        }
+    }
+}
