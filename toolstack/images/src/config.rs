@@ -37,8 +37,8 @@ pub struct ImageConfig {
     pub os: String,
 }
 
-/// Parses a configuration and checks that it is for `platform` and describes `layers` layers. Also returns the digests of the
-/// uncompressed layers, lowest first.
+/// Parses a configuration and checks that it is for `platform` and describes `layers` layers. Also returns the digests
+/// of the uncompressed layers, lowest first.
 pub fn parse(
     raw: &[u8],
     digest: &Digest,

@@ -5,7 +5,8 @@ use std::str::FromStr;
 
 use sha2::Digest as _;
 
-/// A digest in its canonical form, lower-case hex. Safe to use as a file name once `:` is replaced ([`Digest::file_stem`]).
+/// A digest in its canonical form, lower-case hex. Safe to use as a file name once `:` is replaced
+/// ([`Digest::file_stem`]).
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Digest {

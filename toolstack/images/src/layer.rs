@@ -48,8 +48,8 @@ const ZSTD_WINDOW_MAX: u64 = 128 << 20;
 
 /// Reads a blob to its end, checks size and digest, decompresses it by its magic number and checks the diff id.
 ///
-/// `used` counts the uncompressed bytes of all the image's layers, which may be spooled side by side. The compression is
-/// found by magic, as every other runtime does; the media type has been vetted before.
+/// `used` counts the uncompressed bytes of all the image's layers, which may be spooled side by side. The compression
+/// is found by magic, as every other runtime does; the media type has been vetted before.
 pub fn spool(
     blob: impl Read,
     expected: &Expected,

@@ -6,12 +6,13 @@
 //! archive   --+    config      (spools)
 //! ```
 //!
-//! [`ImageStore`] is the way in: [`ImageStore::pull`] and [`ImageStore::import`] bring images in, [`ImageStore::get`] finds them,
-//! [`ImageStore::remove`] lets them go. What an image is made of passes through here as bytes only: nothing is mounted, and
-//! nothing is unpacked to a filesystem. All of it is hostile input: see [`Limits`] for the bounds, [`ErrorKind`] for the refusals.
+//! [`ImageStore`] is the way in: [`ImageStore::pull`] and [`ImageStore::import`] bring images in, [`ImageStore::get`]
+//! finds them, [`ImageStore::remove`] lets them go. What an image is made of passes through here as bytes only:
+//! nothing is mounted, and nothing is unpacked to a filesystem. All of it is hostile input: see [`Limits`] for the
+//! bounds, [`ErrorKind`] for the refusals.
 //!
-//! Network I/O is asynchronous and must run on a tokio runtime with I/O and time; hashing, unpacking and building run on its
-//! blocking threads. Features: `make` writes images, `testing` serves them.
+//! Network I/O is asynchronous and must run on a tokio runtime with I/O and time; hashing, unpacking and building run
+//! on its blocking threads. Features: `make` writes images, `testing` serves them.
 
 // Module documentation is read by those who work on the module too.
 #![allow(rustdoc::private_intra_doc_links)]

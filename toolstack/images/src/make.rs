@@ -67,8 +67,8 @@ impl Layer {
         Ok(Self { blob, diff_id, media_type: format!("application/vnd.oci.image.layer.v1.tar{suffix}") })
     }
 
-    /// A layer of everything below `root`, owned by `owner` (uid and gid) or, without it, by whom it is on disk. Times are
-    /// those of the files but none later than `epoch`, in seconds.
+    /// A layer of everything below `root`, owned by `owner` (uid and gid) or, without it, by whom it is on disk. Times
+    /// are those of the files but none later than `epoch`, in seconds.
     pub fn from_dir(root: &Path, owner: Option<(u32, u32)>, epoch: i64, compression: Compression) -> io::Result<Self> {
         Self::new(&entries_of(root, owner, epoch)?, compression)
     }

@@ -153,8 +153,8 @@ fn layer(descriptor: &Descriptor) -> Result<Blob, ErrorKind> {
     }
 }
 
-/// The manifest of an image that has none: a Docker archive's. Written by hand so that its bytes, and with them the image's
-/// id, depend on nothing else.
+/// The manifest of an image that has none: a Docker archive's. Written by hand so that its bytes, and with them the
+/// image's id, depend on nothing else.
 pub fn synthesize(config: Blob, layers: Vec<Blob>) -> Manifest {
     let descriptor = |media_type: &str, blob: &Blob| {
         format!(r#"{{"mediaType":"{media_type}","size":{},"digest":"{}"}}"#, blob.size, blob.digest)

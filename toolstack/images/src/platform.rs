@@ -11,8 +11,8 @@ pub struct Platform {
     pub os: String,
     /// `amd64`.
     pub architecture: String,
-    /// Highest acceptable `vN` of the architecture; for amd64 the micro-architecture levels. The default is 1, what every
-    /// pod's virtual CPU has.
+    /// Highest acceptable `vN` of the architecture; for amd64 the micro-architecture levels. The default is 1, what
+    /// every pod's virtual CPU has.
     pub level: u8,
 }
 
@@ -62,7 +62,8 @@ impl Offered {
     }
 }
 
-/// Chooses the best; the first of equals, as the specification asks. Entries without a platform fit if nothing else does.
+/// Chooses the best; the first of equals, as the specification asks. Entries without a platform fit if nothing else
+/// does.
 pub fn choose<'a, T>(offers: &'a [(Option<Offered>, T)], wanted: &Platform) -> Result<&'a T, ErrorKind> {
     let mut best: Option<(u8, &T)> = None;
     for (offered, item) in offers {

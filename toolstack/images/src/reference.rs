@@ -1,7 +1,8 @@
 //! Image names, as `docker pull` takes them: `[HOST[:PORT]/]PATH[:TAG][@DIGEST]`.
 //!
-//! Completed as docker and containerd do: no host means docker.io, a single part there means `library/…`, neither tag nor
-//! digest means `:latest`. The grammar is that of distribution's `reference` package, IPv6 hosts in brackets included.
+//! Completed as docker and containerd do: no host means docker.io, a single part there means `library/…`, neither tag
+//! nor digest means `:latest`. The grammar is that of distribution's `reference` package, IPv6 hosts in brackets
+//! included.
 
 use std::fmt;
 use std::net::IpAddr;

@@ -1,9 +1,10 @@
 //! A client of the OCI distribution API, as far as pulling goes: manifests and blobs, anonymous, with bearer tokens.
 //!
-//! HTTP only to loopback and to registries the operator lists as insecure, and there only if they do not speak TLS; everything
-//! else is TLS with the system's roots and, per registry, one more CA ([`tls`]). Nothing a registry says is believed: documents are bounded and hashed, blobs too
-//! ([`download`]). Failures that may pass are tried again; which those are is decided in [`Failure`]'s constructors.
-//! The client crates at hand bring a second TLS provider and cannot resume, which is why this is our own, on `reqwest`.
+//! HTTP only to loopback and to registries the operator lists as insecure, and there only if they do not speak TLS;
+//! everything else is TLS with the system's roots and, per registry, one more CA ([`tls`]). Nothing a registry says is
+//! believed: documents are bounded and hashed, blobs too ([`download`]). Failures that may pass are tried again; which
+//! those are is decided in [`Failure`]'s constructors. The client crates at hand bring a second TLS provider and
+//! cannot resume, which is why this is our own, on `reqwest`.
 
 mod auth;
 pub(crate) mod download;

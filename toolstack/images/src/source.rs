@@ -1,8 +1,8 @@
 //! Images on this machine's disks: OCI layouts, and OCI and Docker archives.
 //!
-//! A source is an open file or directory, never a path: the daemon is handed descriptors by its clients and must not open
-//! what they could not. [`oci`] and [`docker`] know the two formats; both read through [`Files`], behind which is a
-//! directory ([`dir`]) or a tar ([`archive`]).
+//! A source is an open file or directory, never a path: the daemon is handed descriptors by its clients and must not
+//! open what they could not. [`oci`] and [`docker`] know the two formats; both read through [`Files`], behind which is
+//! a directory ([`dir`]) or a tar ([`archive`]).
 
 mod archive;
 mod dir;

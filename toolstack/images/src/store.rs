@@ -14,7 +14,8 @@
 //! garbage that [`ImageStore::open`] sweeps. An image without a name (its name moved to another) stays until
 //! [`ImageStore::prune`].
 //!
-//! [`pull`] brings images from registries, [`import`] from archives; [`build`] makes either's layers into the filesystem.
+//! [`pull`] brings images from registries, [`import`] from archives; [`build`] makes either's layers into the
+//! filesystem.
 
 mod build;
 mod durable;

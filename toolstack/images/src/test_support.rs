@@ -92,8 +92,9 @@ pub fn is_root(what: &str) -> bool {
     root
 }
 
-/// One line for each file below `root`: type, mode, owner, size or device or target, time, digest; with `links`, the number
-/// of links and extended attributes too. Sizes and links of directories are left out: they differ between filesystems.
+/// One line for each file below `root`: type, mode, owner, size or device or target, time, digest; with `links`, the
+/// number of links and extended attributes too. Sizes and links of directories are left out: they differ between
+/// filesystems.
 pub fn describe(root: &Path, links: bool) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
     let mut todo = vec![std::path::PathBuf::new()];

@@ -1,4 +1,5 @@
-//! A registry for tests and demonstrations: serves OCI layouts by the distribution API, read-only, and misbehaves on request.
+//! A registry for tests and demonstrations: serves OCI layouts by the distribution API, read-only, and misbehaves on
+//! request.
 
 mod faults;
 
@@ -40,7 +41,8 @@ struct Shared {
 }
 
 impl Registry {
-    /// Serves each repository from the OCI layout in its directory; tags are the layout's. Without `tls` it speaks HTTP.
+    /// Serves each repository from the OCI layout in its directory; tags are the layout's. Without `tls` it speaks
+    /// HTTP.
     pub async fn serve(
         address: SocketAddr,
         repositories: BTreeMap<String, PathBuf>,

@@ -137,8 +137,8 @@ impl InodeId {
 }
 
 impl Inode {
-    /// A directory that no layer describes but something lies in. The time is fixed: the image must not depend on when it
-    /// was built.
+    /// A directory that no layer describes but something lies in. The time is fixed: the image must not depend on when
+    /// it was built.
     fn implicit_dir() -> Self {
         Self { mode: 0o755, uid: 0, gid: 0, mtime: (0, 0), xattrs: Vec::new(), node: Node::Dir(BTreeMap::new()) }
     }

@@ -1,7 +1,7 @@
 //! Serves OCI layouts as a registry: for demonstrations and tests.
 //!
-//! `xenpod-test-registry ADDRESS:PORT REPOSITORY=LAYOUT_DIR...` prints `listening on ADDRESS:PORT` once it does. Port 0 takes a
-//! free one. HTTP only, read-only, no authentication: bind it to loopback or to a network of its own.
+//! `xenpod-test-registry ADDRESS:PORT REPOSITORY=LAYOUT_DIR...` prints `listening on ADDRESS:PORT` once it does. Port
+//! 0 takes a free one. HTTP only, read-only, no authentication: bind it to loopback or to a network of its own.
 
 use std::collections::BTreeMap;
 use std::error::Error;

@@ -82,8 +82,8 @@ pub(super) struct InodeHeader {
 }
 
 impl InodeHeader {
-    /// Appends 32 or 64 bytes. A compact header has 16 bits for owner, group and links, 32 for the size, and takes its time
-    /// from the superblock: [`super::plan`] sees to that.
+    /// Appends 32 or 64 bytes. A compact header has 16 bits for owner, group and links, 32 for the size, and takes its
+    /// time from the superblock: [`super::plan`] sees to that.
     pub fn append(&self, out: &mut Vec<u8>) {
         let layout = match self.layout {
             Layout::Plain => 0u16,
@@ -118,8 +118,9 @@ pub(super) fn device(major: u32, minor: u32) -> u32 {
     (minor & 0xff) | (major << 8) | ((minor & !0xff) << 12)
 }
 
-/// Splits an attribute's name into EROFS's index and the rest. `None` for what EROFS or an image cannot hold: a namespace
-/// that Linux does not have, a rest over 255 bytes, and overlayfs's own marks, which would change what a pod sees.
+/// Splits an attribute's name into EROFS's index and the rest. `None` for what EROFS or an image cannot hold: a
+/// namespace that Linux does not have, a rest over 255 bytes, and overlayfs's own marks, which would change what a pod
+/// sees.
 pub(crate) fn xattr_index(name: &[u8]) -> Option<(u8, &[u8])> {
     if name.starts_with(b"trusted.overlay.") || name.contains(&0) {
         return None;

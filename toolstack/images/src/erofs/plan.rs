@@ -7,8 +7,8 @@ use crate::error::ErrorKind;
 use crate::limits::Limits;
 use crate::tree::{InodeId, Node, Tree};
 
-/// Tails of files up to this many bytes go behind their inode and save a block; longer ones would only spread the inodes,
-/// and every walk of the tree reads those.
+/// Tails of files up to this many bytes go behind their inode and save a block; longer ones would only spread the
+/// inodes, and every walk of the tree reads those.
 const FILE_TAIL_MAX: u64 = 1024;
 
 /// An inode's place.
@@ -89,8 +89,8 @@ impl Plan {
         self.places[id.index()].as_ref().unwrap_or(&Place::UNSET)
     }
 
-    /// Finds what is reachable, counts links, and settles the order: a directory's children stand together, in the order of
-    /// their names, so that listing it with attributes reads few blocks.
+    /// Finds what is reachable, counts links, and settles the order: a directory's children stand together, in the
+    /// order of their names, so that listing it with attributes reads few blocks.
     fn number(&mut self, tree: &Tree) {
         let new = |nlink, parent| Place { nlink, parent, ..Place::UNSET };
         self.places[Tree::ROOT.index()] = Some(new(2, Tree::ROOT));
@@ -165,8 +165,8 @@ impl Plan {
         Ok(pos)
     }
 
-    /// Gives blocks to directories, then to everything else; returns how many blocks there are, `None` if they do not fit
-    /// the format's 32 bits.
+    /// Gives blocks to directories, then to everything else; returns how many blocks there are, `None` if they do not
+    /// fit the format's 32 bits.
     fn place_data(&mut self, tree: &Tree, meta_end: u64) -> Option<u32> {
         let mut next = meta_end.div_ceil(BLOCK);
         for dirs in [true, false] {
@@ -229,8 +229,8 @@ fn dir_size(tree: &Tree, id: InodeId) -> u64 {
     blocks.saturating_sub(1) * BLOCK + last
 }
 
-/// Compact inodes share the superblock's time, so the commonest is worth half an inode for each that has it. The smaller
-/// wins a tie, for the image must not depend on the order of a hash map.
+/// Compact inodes share the superblock's time, so the commonest is worth half an inode for each that has it. The
+/// smaller wins a tie, for the image must not depend on the order of a hash map.
 fn commonest_time(tree: &Tree, order: &[InodeId]) -> i64 {
     let mut counts: HashMap<i64, u32> = HashMap::new();
     for &id in order {

@@ -1,9 +1,10 @@
 //! Reading the tar of a layer: headers in, [`Entry`] out, contents left in place as extents.
 //!
-//! Understood: v7, ustar, GNU (long names, base-256 numbers, old sparse files), star, and PAX (path, linkpath, size, uid,
-//! gid, mtime, `SCHILY.xattr.*`, GNU sparse 0.0, 0.1 and 1.0). The archive crates at hand lose the fraction and the sign
-//! of PAX times or hide the extents of sparse files, which is why this is our own. Anything a header says that is not
-//! understood is refused; PAX keywords of no consequence for the tree (atime, uname, comments) are skipped, as POSIX asks.
+//! Understood: v7, ustar, GNU (long names, base-256 numbers, old sparse files), star, and PAX (path, linkpath, size,
+//! uid, gid, mtime, `SCHILY.xattr.*`, GNU sparse 0.0, 0.1 and 1.0). The archive crates at hand lose the fraction and
+//! the sign of PAX times or hide the extents of sparse files, which is why this is our own. Anything a header says
+//! that is not understood is refused; PAX keywords of no consequence for the tree (atime, uname, comments) are
+//! skipped, as POSIX asks.
 //!
 //! Neighbours: [`header`] reads one 512-byte block, [`pax`] one extended header, [`sparse`] the maps of sparse files.
 
@@ -189,7 +190,8 @@ impl<'a> Reader<'a> {
             None => (i64::try_from(header.mtime).map_err(|_| bad("its time is out of range".to_owned()))?, 0),
         };
         let mode = u16::try_from(header.mode & 0o7777).unwrap_or(0);
-        // Old archives have no type for directories but a trailing slash. A sparse file's data may be wherever it likes.
+        // Old archives have no type for directories but a trailing slash. A sparse file's data may be wherever it
+        // likes.
         let typeflag = match header.typeflag {
             b'0' | 0 | b'7' if path.ends_with(b"/") => b'5',
             other => other,
@@ -288,8 +290,8 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
-    /// After one zero block: there must be nothing but zeros. More than one archive in a row would be read differently by
-    /// different readers, so it is refused. A missing second block is tolerated, as by GNU tar.
+    /// After one zero block: there must be nothing but zeros. More than one archive in a row would be read differently
+    /// by different readers, so it is refused. A missing second block is tolerated, as by GNU tar.
     fn end_marker(&mut self) -> Result<(), ErrorKind> {
         let mut buf = vec![0; 64 << 10];
         while self.pos < self.len {

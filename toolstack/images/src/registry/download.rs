@@ -4,8 +4,9 @@
 //! GET blobs/D, Range: N-  --chunks-->  channel  -->  a blocking thread: hash, append to D.partial
 //! ```
 //!
-//! `D.partial` holds what came so far; it becomes `D` once length and digest are right. Dropping the future closes the channel
-//! and leaves `D.partial` for the next pull. A digest that turns out wrong removes it: its bytes cannot be trusted.
+//! `D.partial` holds what came so far; it becomes `D` once length and digest are right. Dropping the future closes the
+//! channel and leaves `D.partial` for the next pull. A digest that turns out wrong removes it: its bytes cannot be
+//! trusted.
 
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom, Write};
@@ -32,8 +33,8 @@ struct Partial {
 }
 
 impl Client {
-    /// Brings `blob` to `dir/<its file stem>`; returns it open for reading. Nobody else may download the same blob to the same
-    /// directory meanwhile.
+    /// Brings `blob` to `dir/<its file stem>`; returns it open for reading. Nobody else may download the same blob to
+    /// the same directory meanwhile.
     pub async fn download(&self, blob: &Blob, dir: &Path, tell: &(dyn Fn(u64) + Sync)) -> Result<File, ErrorKind> {
         let done = dir.join(blob.digest.file_stem());
         if let Some(file) = finished(&done, blob.size)? {

@@ -1,4 +1,5 @@
-//! A layout's directory, which its owner may change under our hands: no link is followed and nothing outside is reached.
+//! A layout's directory, which its owner may change under our hands: no link is followed and nothing outside is
+//! reached.
 
 use std::fs::File;
 use std::io::{self, Read};

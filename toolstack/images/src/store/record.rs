@@ -17,8 +17,8 @@ pub(super) struct Record {
     pub layers: Vec<Digest>,
 }
 
-/// A record on disk. The documents are kept verbatim, so that they can be checked and so that a later version can read more
-/// out of them.
+/// A record on disk. The documents are kept verbatim, so that they can be checked and so that a later version can read
+/// more out of them.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Stored {

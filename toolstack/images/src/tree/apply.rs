@@ -74,8 +74,8 @@ impl Layer<'_> {
         Err(ErrorKind::TooLarge { object: format!("layer {}", self.name), what, limit })
     }
 
-    /// First pass: whiteouts. Symbolic links are not followed here: where a layer puts a directory in a link's place and
-    /// makes it opaque, the link's target is not what is meant.
+    /// First pass: whiteouts. Symbolic links are not followed here: where a layer puts a directory in a link's place
+    /// and makes it opaque, the link's target is not what is meant.
     fn hide(&mut self, entry: &Entry) -> Result<(), ErrorKind> {
         let parts = self.components(&entry.path)?;
         let (dir, name) = match self.classify(&entry.path, &parts)? {

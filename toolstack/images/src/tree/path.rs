@@ -16,7 +16,8 @@ pub(super) enum Fault {
     Bad(String),
 }
 
-/// The components of a relative name; `.` and doubled slashes are dropped. Empty for the root itself, which umoci calls `/`.
+/// The components of a relative name; `.` and doubled slashes are dropped. Empty for the root itself, which umoci
+/// calls `/`.
 pub(super) fn components(path: &[u8], max_depth: usize) -> Result<Vec<&[u8]>, Fault> {
     if path.starts_with(b"/") && path.iter().any(|&b| b != b'/') {
         return Err(Fault::Escape("the name is absolute".to_owned()));
