@@ -112,14 +112,15 @@ impl Guest {
     /// Until the domain is powered off.
     pub fn run(&mut self) -> Result<std::convert::Infallible, Fatal> {
         loop {
-            self.serve_channel()?;
             let ready = self.poll.wait(self.timeout()).map_err(Error::system("wait for", "events"))?;
             for source in ready {
                 self.serve(source)?;
             }
+            self.serve_channel();
             self.bury();
             self.work_off_backlog();
             self.continue_shutdown();
+            self.channel.flush();
         }
     }
 
@@ -155,7 +156,7 @@ impl Guest {
         Ok(())
     }
 
-    fn serve_channel(&mut self) -> Result<(), Fatal> {
+    fn serve_channel(&mut self) {
         while let Some(incoming) = self.channel.next() {
             match incoming {
                 Incoming::Request { token, op: Some(op) } => self.request(token, op),
@@ -171,7 +172,6 @@ impl Guest {
             }
         }
         self.channel.flush();
-        Ok(())
     }
 
     /// Answers a request.
