@@ -3,8 +3,9 @@
 //! HTTP only to loopback and to registries the operator lists as insecure, and there only if they do not speak TLS;
 //! everything else is TLS with the system's roots and, per registry, one more CA ([`tls`]). Nothing a registry says is
 //! believed: documents are bounded and hashed, blobs too ([`download`]). Failures that may pass are tried again; which
-//! those are is decided in [`Failure`]'s constructors. The client crates at hand bring a second TLS provider and
-//! cannot resume, which is why this is our own, on `reqwest`.
+//! those are is decided in [`Failure`]'s constructors.
+//! The client crate at hand would bring a second TLS provider and leave bounds, retries and resuming to us; what
+//! remains is little, so this is our own, on `reqwest`.
 
 mod auth;
 pub(crate) mod download;
