@@ -15,8 +15,11 @@ pub fn say(text: &str) {
     eprintln!("lab: {text}");
 }
 
-/// The folder of the checkout, as it was when the lab was built: the script builds it each time.
+/// The folder of the checkout: told by the script, because one target folder may serve several checkouts.
 pub fn checkout() -> PathBuf {
+    if let Some(told) = std::env::var_os("XEN_LAB_CHECKOUT") {
+        return told.into();
+    }
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here).to_owned()
 }
