@@ -105,7 +105,10 @@ async fn run(arguments: Arguments) -> Result<(), StartError> {
         settled = report.settled,
         orphans = report.orphans,
         problems = report.problems.len(),
-        "started"
+        "started: {} pods taken up again, {} settled, {} orphans removed",
+        report.reattached,
+        report.settled,
+        report.orphans
     );
     let (changes, statuses) = tee(changes);
     let setup = bus::Setup { engine: engine.clone(), changes, address: arguments.bus_address, host: facts.clone() };

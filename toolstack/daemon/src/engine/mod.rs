@@ -336,7 +336,7 @@ impl Engine {
         let image = done.map_err(|source| Failure::Image { pod: None, source })?;
         job.add_object(xenpod_api::ids::image_path(&image.digest));
         let _ = self.changes.send(Change::ImageNew(image.digest.clone()));
-        tracing::info!(image = name, digest = image.digest, "image is here");
+        tracing::info!(image = name, digest = image.digest, "image {name} is here");
         Ok(())
     }
 

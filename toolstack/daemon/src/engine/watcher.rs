@@ -52,7 +52,7 @@ async fn look(engine: &Engine) {
     let domains: HashMap<PodId, DomainView> = match engine.world.domains.list().await {
         Ok(list) => list.into_iter().map(|d| (d.id, d)).collect(),
         Err(error) => {
-            tracing::warn!(%error, "the host's domains could not be listed");
+            tracing::warn!(%error, "the host's domains could not be listed: {error}");
             return;
         }
     };

@@ -315,7 +315,7 @@ fn append(sink: &LogSink, bytes: &[u8]) -> bool {
     let time = crate::clock::now_ns();
     let written = sink.log.lock().unwrap_or_else(PoisonError::into_inner).append(time, sink.which, bytes);
     if let Err(error) = &written {
-        tracing::error!(container = sink.container, %error, "output cannot be kept; the container waits");
+        tracing::error!(container = sink.container, %error, "output of container {} cannot be kept, it waits: {error}", sink.container);
     }
     written.is_ok()
 }

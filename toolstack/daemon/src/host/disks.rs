@@ -110,7 +110,7 @@ impl Disks for HostDisks {
                 .map(|(id, _)| *id)
                 .collect();
             if by.is_empty() || attached.deleted {
-                tracing::info!(minor = attached.block.minor, file = %attached.backing.display(), "loop device of no pod");
+                tracing::info!(minor = attached.block.minor, file = %attached.backing.display(), "loop{} over {} is of no pod", attached.block.minor, attached.backing.display());
                 if let Err(error) = table.loops.detach(attached.block) {
                     result = Err(error);
                 }

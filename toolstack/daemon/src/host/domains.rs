@@ -13,6 +13,7 @@ use xenpod_xen::grants::GntdevDevice;
 use xenpod_xen::hypervisor::{Destroyed, DomainConfig, Hypervisor, HypervisorError};
 use xenpod_xen::ids::{DomainRef, DomainUuid, Domid};
 use xenpod_xen::kernel::{BootImage, KernelImage};
+use xenpod_xen::libxl;
 use xenpod_xen::vchan::{Rendezvous, Vchan, VchanStream};
 use xenpod_xen::xenstore::tree::{
     DeviceId, DeviceKind, DomainTree, MARKS, Mac, Mode, Ring, Vbd, Vif, VirtualDisk, domain_path, mark_path,
@@ -20,7 +21,6 @@ use xenpod_xen::xenstore::tree::{
 };
 use xenpod_xen::xenstore::{Client, Error as StoreError, guest};
 
-use super::libxl;
 use crate::engine::world::{Built, DiskPlan, DomainError, DomainPlan, DomainView, Domains, HostView, StorePorts};
 use crate::guest::Transport;
 
@@ -75,16 +75,21 @@ impl<H: Hypervisor> HostDomains<H> {
         }
     }
 
+    /// Runs what blocks off the runtime's thread.
+    async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
+        match tokio::task::spawn_blocking(work).await {
+            Ok(done) => done,
+            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
+        }
+    }
+
     /// Runs a blocking call of the hypervisor off the runtime's thread.
     async fn call<T: Send + 'static>(
         &self,
         call: impl FnOnce(&H) -> Result<T, HypervisorError> + Send + 'static,
     ) -> Result<T, DomainError> {
         let xen = self.xen.clone();
-        match tokio::task::spawn_blocking(move || call(&xen)).await {
-            Ok(result) => Ok(result?),
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        }
+        Ok(self.blocking(move || call(&xen)).await?)
     }
 
     /// The connection to xenstored, made at the first use.
@@ -119,10 +124,7 @@ impl<H: Hypervisor> HostDomains<H> {
             let digest = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
             Ok(Kernel { image, boot, digest })
         };
-        let kernel = match tokio::task::spawn_blocking(load).await {
-            Ok(loaded) => loaded.map_err(DomainError::Kernel)?,
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        };
+        let kernel = self.blocking(load).await.map_err(DomainError::Kernel)?;
         *self.kernel.lock().unwrap_or_else(PoisonError::into_inner) = Some(kernel.clone());
         Ok(kernel)
     }
@@ -287,7 +289,11 @@ impl<H: Hypervisor> Domains for HostDomains<H> {
         }
         closed.map_err(|e| DomainError::Device { device: format!("of domain {domid}"), why: e.to_string() })?;
         client.commit(&remove_domain(domid, uuid)).await.map_err(store("remove the domain's nodes"))?;
-        libxl::forget(domid.0, id);
+        let domain = DomainRef { domid, uuid };
+        // Nothing depends on libxl's notes; a later domain of that number has another UUID.
+        if let Err(error) = self.blocking(move || libxl::forget(domain)).await {
+            tracing::debug!(pod_id = %id, %error, "libxl's notes could not be removed");
+        }
         Ok(())
     }
 
@@ -329,9 +335,29 @@ impl<H: Hypervisor> Domains for HostDomains<H> {
             client.commit(&ops).await.map_err(store("describe the domain"))
         };
         if let Err(error) = late.await {
-            tracing::warn!(pod_id = %plan.id, %error, "the domain is not fully described for other tools");
+            tracing::warn!(pod_id = %plan.id, %error, "the domain is not fully described for other tools: {error}");
         }
-        libxl::describe(plan, domid, disks, macs, (&self.kernel_path, &self.boot_path, &self.kernel_args));
+        let tree = Self::tree(plan, domid, StorePorts::default(), disks, macs);
+        let (kernel, boot, args) = (self.kernel_path.clone(), self.boot_path.clone(), self.kernel_args.clone());
+        let told = self.blocking(move || {
+            let domain = DomainRef { domid: tree.domid, uuid: tree.uuid };
+            let description = libxl::Description {
+                name: &tree.name,
+                vcpus: tree.vcpus,
+                max_vcpus: tree.max_vcpus,
+                memory_kib: tree.memory_kib,
+                max_memory_kib: tree.memory_max_kib,
+                kernel: &kernel,
+                boot_image: Some(&boot),
+                cmdline: &args,
+                vifs: &tree.vifs,
+                vbds: &tree.vbds,
+            };
+            libxl::describe(domain, &description)
+        });
+        if let Err(error) = told.await {
+            tracing::debug!(pod_id = %plan.id, %error, "libxl could not be told of the domain");
+        }
     }
 
     async fn host(&self) -> Result<HostView, DomainError> {

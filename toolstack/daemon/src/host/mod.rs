@@ -1,12 +1,11 @@
 //! The world of `engine::world` on a real host.
 //!
-//! `domains`: libxc and xenstore. `disks`: loop devices. `net`: the bridge. `images`: the store. `libxl`: notes for `xl`.
+//! `domains`: libxc and xenstore. `disks`: loop devices. `net`: the bridge. `images`: the store.
 
 mod checks;
 mod disks;
 mod domains;
 mod images;
-mod libxl;
 mod net;
 
 pub use checks::{Check, checks, host_state};

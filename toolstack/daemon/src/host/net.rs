@@ -91,7 +91,7 @@ impl Net for HostNet {
         let guest = xenpod_net::GuestNet::new(&self.0.plan, &lease(record));
         // What cannot be read is what libc takes it for: a server on this host, so the forwarder.
         let host = DnsSettings::from_host(Path::new(RESOLV_CONF)).unwrap_or_else(|error| {
-            tracing::warn!(%error, "pods resolve names through this host");
+            tracing::warn!(%error, "pods resolve names through this host: {error}");
             DnsSettings::parse(b"")
         });
         let dns = PodDns::new(&self.0.config.dns, &host, guest.gateways());
@@ -119,10 +119,10 @@ impl Net for HostNet {
         let ports: Vec<Port> = live.iter().map(|(id, domid, record)| Self::port(*id, *domid, record)).collect();
         let done = self.network().await?.reconcile(&ports).await.map_err(text)?;
         for change in &done.sysctls {
-            tracing::info!(?change, "kernel setting changed");
+            tracing::info!("kernel setting changed: {change:?}");
         }
         for port in &done.missing {
-            tracing::warn!(pod_id = %Uuid::from(port.pod), interface = %port.ifname.as_str(), "interface is not there");
+            tracing::warn!(pod_id = %Uuid::from(port.pod), interface = %port.ifname.as_str(), "interface {} is not there", port.ifname.as_str());
         }
         self.forward_dns().await
     }

@@ -248,7 +248,7 @@ impl Pod {
         for container in self.record.containers.clone() {
             if self.log_dir().join(format!("{}.log", container.name)).exists() {
                 if let Err(error) = self.open_log(&container.name) {
-                    tracing::warn!(pod_id = %self.record.id, container = container.name, %error, "log cannot be read");
+                    tracing::warn!(pod_id = %self.record.id, container = container.name, %error, "log of container {} cannot be read: {error}", container.name);
                 } else if let Some(log) = self.logs.get(&container.name) {
                     lock(log).end();
                 }
@@ -278,7 +278,7 @@ impl Pod {
     /// After a restart of the daemon: connects to the guest of a domain that went on without us.
     pub(super) async fn reattach(&mut self) {
         if let Err(failure) = self.reattach_steps().await {
-            tracing::error!(pod_id = %self.record.id, pod = self.record.spec.name, %failure, "pod cannot be taken up again");
+            tracing::error!(pod_id = %self.record.id, pod = self.record.spec.name, %failure, "pod {} cannot be taken up again: {failure}", self.record.spec.name);
             self.failed(&failure).await;
         }
     }

@@ -69,7 +69,7 @@ impl Pod {
             Some(What::OutOfMemory(oom)) => {
                 tracing::warn!(
                     pod_id = %self.record.id, pod = self.record.spec.name, container = oom.container,
-                    "something in the container was killed for memory"
+                    "container {} of pod {}: something was killed for memory", oom.container, self.record.spec.name
                 );
             }
             Some(What::ShuttingDown(down)) => {
@@ -119,7 +119,7 @@ impl Pod {
         if exit.started_ns > 0 {
             container.started_usec = exit.started_ns / 1000;
         }
-        tracing::info!(pod_id = %pod_id, container = name, code, reason = %reason, "container ended");
+        tracing::info!(pod_id = %pod_id, container = name, code, reason = %reason, "container {name} ended: {reason}, exit code {code}");
         let again = !stopping
             && match policy {
                 RestartPolicy::Always => true,
@@ -151,7 +151,7 @@ impl Pod {
             return;
         }
         if let Err(failure) = self.restart_steps(index).await {
-            tracing::warn!(pod_id = %self.record.id, container = name, %failure, "container cannot be started again");
+            tracing::warn!(pod_id = %self.record.id, container = name, %failure, "container {name} cannot be started again: {failure}");
             let container = &mut self.record.containers[index];
             container.restarts += 1;
             container.message = failure.to_string();

@@ -181,6 +181,11 @@ impl PodHandle {
     }
 }
 
+/// A sentence to follow another.
+fn colon(message: &str) -> String {
+    if message.is_empty() { String::new() } else { format!(": {message}") }
+}
+
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -396,7 +401,7 @@ impl Pod {
     /// built and could not be booted stays, to be looked at.
     async fn create(&mut self, start: bool, cancel: &Cancel, progress: &Progress) -> Result<(), Failure> {
         if let Err(failure) = self.build(cancel, progress, start).await {
-            tracing::info!(pod_id = %self.record.id, pod = self.record.spec.name, %failure, "pod could not be created");
+            tracing::info!(pod_id = %self.record.id, pod = self.record.spec.name, %failure, "pod could not be created: {failure}");
             self.record.intent = Intent::Remove;
             if let Err(rest) = self.erase().await {
                 // It cannot be forgotten while something of it is left.
@@ -487,7 +492,8 @@ impl Pod {
     fn enter(&mut self, state: PodState, reason: &str, message: &str) {
         if self.record.state != state {
             tracing::info!(
-                pod_id = %self.record.id, pod = self.record.spec.name, from = %self.record.state, reason, "pod is {state}"
+                pod_id = %self.record.id, pod = self.record.spec.name, from = %self.record.state, reason,
+                "pod {} is {state}{}", self.record.spec.name, colon(message)
             );
         }
         match state {
@@ -524,7 +530,7 @@ impl Pod {
     async fn save_or_log(&mut self) -> bool {
         let result = self.save().await;
         if let Err(error) = &result {
-            tracing::error!(pod_id = %self.record.id, pod = self.record.spec.name, %error, "record could not be written");
+            tracing::error!(pod_id = %self.record.id, pod = self.record.spec.name, %error, "record could not be written: {error}");
         }
         result.is_ok()
     }

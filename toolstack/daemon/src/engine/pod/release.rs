@@ -50,13 +50,13 @@ impl Pod {
         self.retry = None;
         match self.release().await {
             Ok(()) => {
-                tracing::info!(pod_id = %self.record.id, pod = self.record.spec.name, "the rest was given back");
+                tracing::info!(pod_id = %self.record.id, pod = self.record.spec.name, "pod {}: the rest was given back", self.record.spec.name);
                 self.record.message = self.record.message.split("; not everything").next().unwrap_or_default().into();
                 self.save_or_log().await;
                 self.publish();
             }
             Err(error) => {
-                tracing::warn!(pod_id = %self.record.id, pod = self.record.spec.name, %error, "still not given back");
+                tracing::warn!(pod_id = %self.record.id, pod = self.record.spec.name, %error, "pod {}: still not given back: {error}", self.record.spec.name);
                 self.retry = Some(tokio::time::Instant::now() + self.world.settings.release_retry);
             }
         }
@@ -94,7 +94,8 @@ impl Pod {
             Ok(()) => message.to_owned(),
             Err(error) => {
                 tracing::error!(
-                    pod_id = %self.record.id, pod = self.record.spec.name, %error, "not everything could be given back"
+                    pod_id = %self.record.id, pod = self.record.spec.name, %error,
+                    "pod {}: not everything could be given back: {error}", self.record.spec.name
                 );
                 self.retry = Some(tokio::time::Instant::now() + self.world.settings.release_retry);
                 format!("{message}; not everything could be given back yet: {error}")
@@ -111,7 +112,7 @@ impl Pod {
 
     /// Same, for the failure of a piece of work, which is then handed on to who asked.
     pub(super) async fn give_up(&mut self, failure: Failure) -> Failure {
-        tracing::warn!(pod_id = %self.record.id, pod = self.record.spec.name, %failure, "pod failed");
+        tracing::warn!(pod_id = %self.record.id, pod = self.record.spec.name, %failure, "pod {} failed: {failure}", self.record.spec.name);
         self.failed(&failure).await;
         failure
     }
@@ -155,7 +156,7 @@ impl Pod {
         if let Some(engine) = self.engine.upgrade() {
             engine.forget(id, &self.record.spec.name);
         }
-        tracing::info!(pod_id = %id, pod = self.record.spec.name, "pod is removed");
+        tracing::info!(pod_id = %id, pod = self.record.spec.name, "pod {} is removed", self.record.spec.name);
         Ok(())
     }
 }
