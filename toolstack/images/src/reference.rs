@@ -50,6 +50,15 @@ impl Reference {
         }
     }
 
+    /// Refuses a name with a digest: such a name says what the image is, and is not for anybody to give.
+    pub(crate) fn givable(&self) -> Result<&Self, ErrorKind> {
+        if self.digest.is_some() {
+            let reason = "a name that is given to an image cannot hold a digest";
+            return Err(ErrorKind::BadReference { input: self.to_string(), reason });
+        }
+        Ok(self)
+    }
+
     /// Whether the host is this machine: 127.0.0.0/8, ::1, or `localhost`.
     pub fn is_loopback(&self) -> bool {
         is_loopback(&self.host)

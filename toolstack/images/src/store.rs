@@ -123,6 +123,7 @@ impl ImageStore {
     /// Gives an image one more name, taking it from whichever had it.
     pub fn tag(&self, name_or_id: &str, name: &str) -> Result<Image, Error> {
         let reference: Reference = name.parse().map_err(|kind: ErrorKind| kind.of(name))?;
+        reference.givable().map_err(|kind| kind.of(name))?;
         let mut state = self.state();
         let id = state.find(name_or_id).map_err(|kind| kind.of(name_or_id))?;
         self.set_name(&mut state, &reference, &id).map_err(|kind| kind.of(name))?;

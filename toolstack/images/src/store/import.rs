@@ -30,6 +30,7 @@ impl ImageStore {
         platform: &Platform,
         progress: ProgressFn,
     ) -> Result<Image, ErrorKind> {
+        name.givable()?;
         let cancel = Cancel::default();
         let _guard = cancel.guard();
         let looking = {

@@ -125,6 +125,18 @@ async fn names_move_and_the_image_goes_with_its_last_one() {
 }
 
 #[tokio::test]
+async fn a_name_that_would_lie_is_not_given() {
+    let lab = lab();
+    let name = format!("docker.io/library/web@{}", Digest::of(b"other"));
+    let error = lab.import(&image("x"), &name).await.unwrap_err();
+    let text = "is not an image name: a name that is given to an image cannot hold a digest";
+    assert_eq!(error.to_string(), format!("image {name}: {name:?} {text}"));
+    lab.import(&image("x"), "web").await.unwrap();
+    let error = lab.store.tag("web", &name).unwrap_err();
+    assert!(error.to_string().ends_with(text), "{error}");
+}
+
+#[tokio::test]
 async fn images_that_lost_their_name_are_pruned_unless_used() {
     let lab = lab();
     let one = lab.import(&image("one"), "web").await.unwrap();
