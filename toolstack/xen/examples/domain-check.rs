@@ -5,12 +5,15 @@
 
 use std::time::{Duration, Instant};
 
+use tokio::runtime::Runtime;
 use xenpod_xen::hypervisor::{
     CpuSet, Destroyed, DomainConfig, DomainInfo, Errno, Hypervisor as _, HypervisorError, ShutdownReason,
 };
 use xenpod_xen::ids::{DomainRef, DomainUuid};
 use xenpod_xen::kernel::{BootImage, KernelError, KernelImage};
 use xenpod_xen::libxc::Libxc;
+use xenpod_xen::xenstore::Client;
+use xenpod_xen::xenstore::tree::{DomainTree, Ring, remove_domain};
 
 type Failure = Box<dyn std::error::Error>;
 type Outcome = Result<(), Failure>;
@@ -37,18 +40,24 @@ const CHECKS: &[Check] = &[
 struct Context {
     xen: Libxc,
     kernel: KernelImage,
+    runtime: Runtime,
+    store: Client,
 }
 
-/// A domain that goes when this does.
-struct Guard<'a>(&'a Libxc, DomainRef);
+/// A domain that goes when this does, and its nodes in the store with it.
+struct Guard<'a>(&'a Context, DomainRef);
 
 impl Drop for Guard<'_> {
     fn drop(&mut self) {
         let began = Instant::now();
-        while let Ok(Destroyed::Pending { .. }) = self.0.destroy(self.1)
+        while let Ok(Destroyed::Pending { .. }) = self.0.xen.destroy(self.1)
             && began.elapsed() < PATIENCE
         {
             std::thread::sleep(Duration::from_millis(1));
+        }
+        let nodes = remove_domain(self.1.domid, self.1.uuid);
+        if let Err(error) = self.0.runtime.block_on(self.0.store.commit(&nodes)) {
+            println!("# {error}");
         }
     }
 }
@@ -72,7 +81,32 @@ impl Context {
 
     fn build(&self, config: &DomainConfig) -> Result<Guard<'_>, HypervisorError> {
         let built = self.xen.build(config)?;
-        Ok(Guard(&self.xen, config.reference(built.domid)))
+        Ok(Guard(self, config.reference(built.domid)))
+    }
+
+    /// Builds a domain with a store and a console, without which a kernel does not come far, and lets it run.
+    fn run(&self, config: &DomainConfig) -> Result<Guard<'_>, Failure> {
+        let built = self.xen.build(config)?;
+        let domain = Guard(self, config.reference(built.domid));
+        let tree = DomainTree {
+            domid: built.domid,
+            uuid: config.uuid,
+            name: config.name.clone(),
+            memory_max_kib: config.max_memory_kib,
+            memory_kib: config.memory_kib,
+            vcpus: config.vcpus,
+            max_vcpus: config.max_vcpus,
+            store: Ring { gfn: built.store_gfn, port: built.store_port },
+            console: Ring { gfn: built.console_gfn, port: built.console_port },
+            vifs: Vec::new(),
+            vbds: Vec::new(),
+        };
+        self.runtime.block_on(async {
+            self.store.commit(&tree.ops()).await?;
+            self.store.introduce(built.domid, built.store_gfn, built.store_port).await
+        })?;
+        self.xen.unpause(domain.1)?;
+        Ok(domain)
     }
 
     fn info(&self, domain: DomainRef) -> Result<DomainInfo, Failure> {
@@ -98,7 +132,9 @@ fn ensure(holds: bool, otherwise: impl Into<String>) -> Outcome {
 
 fn main() -> Outcome {
     let kernel = std::env::args().nth(1).ok_or("usage: domain-check VMLINUX")?;
-    let context = Context { xen: Libxc::new(), kernel: KernelImage::open(kernel)? };
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    let store = runtime.block_on(Client::connect())?;
+    let context = Context { xen: Libxc::new(), kernel: KernelImage::open(kernel)?, runtime, store };
     let before = context.xen.list()?.len();
     let free_before = context.xen.host()?.free_memory_kib;
     let mut failed = 0;
@@ -156,8 +192,7 @@ fn pages_are_exact(context: &Context) -> Outcome {
 }
 
 fn a_kernel_boots_and_stops(context: &Context) -> Outcome {
-    let domain = context.build(&context.config(32, 1))?;
-    context.xen.unpause(domain.1)?;
+    let domain = context.run(&context.config(32, 1))?;
     let info = context.until_shut_down(domain.1)?;
     ensure(info.shutdown == Some(ShutdownReason::Crash), format!("{info:?}"))?;
     // It came as far as looking for its root file system, and did not fall over at the entry.
@@ -165,9 +200,8 @@ fn a_kernel_boots_and_stops(context: &Context) -> Outcome {
 }
 
 fn several_cpus_come_up(context: &Context) -> Outcome {
-    let domain = context.build(&context.config(64, 3))?;
+    let domain = context.run(&context.config(64, 3))?;
     ensure(context.info(domain.1)?.max_vcpus == 3, "3 virtual CPUs were asked for")?;
-    context.xen.unpause(domain.1)?;
     context.until_shut_down(domain.1)?;
     let vcpus = context.xen.vcpus(domain.1)?;
     ensure(vcpus.len() == 3 && vcpus.iter().all(|cpu| cpu.cpu_time > Duration::from_millis(1)), format!("{vcpus:?}"))
