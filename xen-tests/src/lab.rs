@@ -5,7 +5,9 @@
 //! ```
 
 use std::fs;
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use crate::cache::{Cache, Entry, Inputs, Lock};
@@ -41,8 +43,10 @@ pub fn open(cache: &Cache, config: &Config, bare: bool, copies: &[Copy]) -> Resu
     for copy in copies {
         fs::metadata(&copy.from).map_err(LabError::file("cannot find", &copy.from))?;
     }
-    // First, and without the machine's lock: a build takes minutes in which others can run.
-    let package = if bare { None } else { Some(package(cache)?) };
+    let package = match bare {
+        true => None,
+        false => Some(package_beside_boot(cache, config)?),
+    };
     let lock = cache.lock("machine")?;
     let disk = dom0::disk(cache)?;
     let booted = booted(cache, config, &disk)?;
@@ -93,6 +97,28 @@ impl Lab {
         }
         say(&format!("logs are kept in {}", folder.display()));
     }
+}
+
+/// Makes what most runs need, so that it is made once and fails once.
+pub fn prepare(cache: &Cache) -> Result<()> {
+    package_beside_boot(cache, &Config::default()).map(drop)
+}
+
+/// Builds the package and, at the same time, boots what it will be installed in: on a fresh machine each takes minutes, and
+/// the second mostly waits for a network and one processor. The machine's lock is not held while the build goes on.
+fn package_beside_boot(cache: &Cache, config: &Config) -> Result<Entry> {
+    thread::scope(|scope| {
+        let build = scope.spawn(|| package(cache));
+        let boot = || {
+            let _lock = cache.lock("machine")?;
+            let disk = dom0::disk(cache)?;
+            booted(cache, config, &disk)
+        };
+        // Here and not in a thread of its own: QEMU ends with the thread that started it.
+        let booted = boot();
+        let package = build.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+        booted.map(|_| package)
+    })
 }
 
 fn booted(cache: &Cache, config: &Config, disk: &Entry) -> Result<Entry> {

@@ -5,10 +5,9 @@ use std::process::ExitCode;
 use crate::cache::Cache;
 use crate::error::{LabError, Result};
 use crate::host::{require_packages, say};
-use crate::package::package;
 use crate::suite::Suite;
 use crate::tally::Tally;
-use crate::{checks, suite};
+use crate::{checks, lab, suite};
 
 /// Runs lints, unit tests and the suites on real Xen
 #[derive(Debug, clap::Args)]
@@ -45,16 +44,16 @@ pub fn run(arguments: Test) -> Result<ExitCode> {
 fn run_suites(suites: &[Suite], tally: &mut Tally) -> Result<()> {
     let cache = Cache::open()?;
     // Tried once: what does not build for one suite does not for the next.
-    let package = match suites.iter().any(Suite::needs_package) {
-        true => package(&cache).map(drop),
+    let prepared = match suites.iter().any(Suite::needs_package) {
+        true => lab::prepare(&cache),
         false => Ok(()),
     };
-    if let Err(error) = &package {
+    if let Err(error) = &prepared {
         say(&error.to_string());
     }
     for suite in suites {
-        match &package {
-            Err(_) if suite.needs_package() => suite.give_up("the package was not built: see above", tally),
+        match &prepared {
+            Err(_) if suite.needs_package() => suite.give_up("there is no package to test: see above", tally),
             _ => suite.run(&cache, tally),
         }
     }
