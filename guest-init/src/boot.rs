@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use rustix::mount::{MountFlags, mount, mount_move};
+use rustix::mount::{MountFlags, mount, mount_bind, mount_move};
 
 use crate::container::cgroup;
 use crate::container::mounts::make_private;
@@ -20,15 +20,13 @@ pub fn devices() -> Result<(), Error> {
 /// The root of a boot image cannot be left by pivot_root(2), as it is no mount on something. So a small tmpfs becomes
 /// the root, and the boot image (with this program, which is running) stays below it.
 pub fn root() -> Result<(), Error> {
-    // Kernel helpers are run from the boot image's root. `reboot` is one (kernel/reboot.c); `poweroff` can be told.
-    let _ = fs::create_dir_all("/sbin");
-    let _ = std::os::unix::fs::symlink("/init", "/sbin/reboot");
     let new = "/sys";
     mount("tmpfs", new, "tmpfs", MountFlags::NODEV, Some(c"mode=755,size=1m")).map_err(Error::mount("tmpfs", new))?;
     for folder in ["dev", "proc", "sys", "run"] {
         make_private(&Path::new(new).join(folder), 0o755)?;
     }
     mount_move("/dev", "/sys/dev").map_err(Error::mount("/dev", "/sys/dev"))?;
+    helpers(Path::new(new))?;
     rustix::process::chdir(new).map_err(Error::mount("the root", new))?;
     mount_move(".", "/").map_err(Error::mount("the root", "/"))?;
     rustix::process::chroot(".").map_err(Error::mount("the root", "/"))?;
@@ -44,4 +42,14 @@ pub fn root() -> Result<(), Error> {
     // Ctrl-alt-del is a signal to us, not a reset.
     let _ = fs::write("/proc/sys/kernel/ctrl-alt-del", "0");
     cgroup::prepare_pod()
+}
+
+/// The kernel runs these to shut down when Xen asks: `/sbin/reboot` (kernel/reboot.c) and what `poweroff_cmd` says. Its
+/// threads share our root directory, so they find them in the new one; both are this program.
+fn helpers(new: &Path) -> Result<(), Error> {
+    let (init, sbin) = (new.join("init"), new.join("sbin"));
+    fs::write(&init, "").map_err(Error::io("make", "/init"))?;
+    mount_bind("/init", &init).map_err(Error::mount("/init", "/init"))?;
+    make_private(&sbin, 0o755)?;
+    std::os::unix::fs::symlink("/init", sbin.join("reboot")).map_err(Error::io("make", "/sbin/reboot"))
 }
