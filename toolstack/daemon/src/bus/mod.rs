@@ -27,9 +27,11 @@ mod reply;
 mod signals;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use futures_util::StreamExt;
 use tokio::sync::mpsc;
+use xenpod_api::error::ErrorName;
 use zbus::message::{Header, Type};
 use zbus::{Connection, Message, MessageStream};
 
@@ -71,12 +73,39 @@ struct Service {
     host: Arc<dyn HostFacts>,
     bus: Connection,
     callers: Callers,
+    /// Calls of `Wait` that have not been answered.
+    waiting: AtomicUsize,
+}
+
+/// The most calls of `Wait` at a time: each holds a task and a message.
+const MAX_WAITING: usize = 10_000;
+
+/// One of the calls that wait.
+struct Waiting<'a>(&'a AtomicUsize);
+
+impl<'a> Waiting<'a> {
+    fn begin(count: &'a AtomicUsize) -> Result<Self, BusError> {
+        if count.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING {
+            count.fetch_sub(1, Ordering::Relaxed);
+            let text = format!("{MAX_WAITING} callers wait already; try again later");
+            return Err(BusError::new(ErrorName::LimitsExceeded, text));
+        }
+        Ok(Self(count))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The service, until it is dropped.
 pub struct Running {
     bus: Connection,
     tasks: Vec<tokio::task::JoinHandle<()>>,
+    #[cfg(test)]
+    service: Arc<Service>,
 }
 
 impl Running {
@@ -102,14 +131,25 @@ pub async fn serve(setup: Setup) -> zbus::Result<Running> {
     // Before the name is ours, so that no call is missed.
     let calls = MessageStream::from(&bus);
     let callers = Callers::new(&bus).await?;
-    let service = Arc::new(Service { engine: setup.engine, host: setup.host, bus: bus.clone(), callers });
+    let service = Arc::new(Service {
+        engine: setup.engine,
+        host: setup.host,
+        bus: bus.clone(),
+        callers,
+        waiting: AtomicUsize::new(0),
+    });
     let tasks = vec![
         tokio::spawn(receive(service.clone(), calls)),
         tokio::spawn(caller::forget_the_gone(service.clone())),
-        tokio::spawn(signals::publish(service, setup.changes)),
+        tokio::spawn(signals::publish(service.clone(), setup.changes)),
     ];
     bus.request_name(xenpod_api::ids::BUS_NAME).await?;
-    Ok(Running { bus, tasks })
+    Ok(Running {
+        bus,
+        tasks,
+        #[cfg(test)]
+        service,
+    })
 }
 
 async fn receive(service: Arc<Service>, mut calls: MessageStream) {
@@ -155,6 +195,10 @@ async fn dispatch(service: &Arc<Service>, header: &Header<'_>, call: &Message) -
     let work = perform(service, &caller, header, call);
     if header.member().is_some_and(|m| m == "Wait") {
         // The only calls that last. They must not outlive the one who waits.
+        let _waiting = match Waiting::begin(&service.waiting) {
+            Ok(waiting) => waiting,
+            Err(error) => return Some(Err(error)),
+        };
         tokio::select! {
             done = work => Some(done),
             () = caller::is_gone(gone) => None,
@@ -211,3 +255,6 @@ async fn perform(
         Object::Job(job) => job::call(job, member, &body).await,
     }
 }
+
+#[cfg(test)]
+mod tests;

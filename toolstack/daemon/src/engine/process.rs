@@ -340,3 +340,7 @@ fn interface(lease: &LeaseRecord, net: &NetSettings) -> message::Interface {
             .collect(),
     }
 }
+
+#[cfg(test)]
+#[path = "process_tests.rs"]
+mod tests;

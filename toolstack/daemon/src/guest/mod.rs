@@ -202,3 +202,6 @@ impl Answer {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,376 @@
+//! The service on a bus of its own: dbus-daemon in a folder of the test, the engine on the fake world.
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use xenpod_api::proxy::{ContainerProxy, JobProxy, ManagerProxy, Options, PodProxy};
+use zbus::fdo::{ObjectManagerProxy, PropertiesProxy};
+use zbus::names::InterfaceName;
+use zbus::proxy::CacheProperties;
+use zbus::{Connection, Variant};
+
+use super::introspect::FILES;
+use super::*;
+use crate::engine::fake::Fake;
+
+/// A bus that ends with the test.
+struct Bus {
+    daemon: Child,
+    address: String,
+    _dir: tempfile::TempDir,
+}
+
+impl Bus {
+    fn start() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let config = dir.path().join("bus.conf");
+        let socket = dir.path().join("bus");
+        std::fs::write(
+            &config,
+            format!(
+                "<busconfig><listen>unix:path={}</listen><auth>EXTERNAL</auth><policy context=\"default\"><allow user=\"*\"/>\
+                 <allow own=\"*\"/><allow send_destination=\"*\"/><allow receive_sender=\"*\"/></policy></busconfig>",
+                socket.display()
+            ),
+        )
+        .unwrap();
+        let mut daemon = Command::new("dbus-daemon")
+            .arg(format!("--config-file={}", config.display()))
+            .args(["--nofork", "--print-address"])
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("dbus-daemon, of Debian's package dbus-daemon, is needed");
+        let mut address = String::new();
+        BufReader::new(daemon.stdout.take().unwrap()).read_line(&mut address).unwrap();
+        Self { daemon, address: address.trim().into(), _dir: dir }
+    }
+
+    async fn connect(&self) -> Connection {
+        zbus::connection::Builder::address(self.address.as_str()).build().await.unwrap()
+    }
+}
+
+impl Drop for Bus {
+    fn drop(&mut self) {
+        let _ = self.daemon.kill();
+        let _ = self.daemon.wait();
+    }
+}
+
+struct Facts;
+
+impl HostFacts for Facts {
+    fn xen_version(&self) -> String {
+        "4.17.5".into()
+    }
+    fn xenstored(&self) -> String {
+        "oxenstored".into()
+    }
+    fn state(&self) -> (&'static str, String) {
+        ("ready", String::new())
+    }
+    fn kernel_digest(&self) -> String {
+        "00".into()
+    }
+    fn check(&self) -> Vec<(String, String, String, String)> {
+        vec![("xen".into(), "ok".into(), "4.17.5".into(), String::new())]
+    }
+}
+
+/// Everything that a test needs.
+struct Place {
+    bus: Bus,
+    engine: Arc<Engine>,
+    running: Running,
+}
+
+impl Place {
+    async fn client(&self) -> (Connection, ManagerProxy<'static>) {
+        let connection = self.bus.connect().await;
+        let manager = ManagerProxy::builder(&connection).cache_properties(CacheProperties::No).build().await.unwrap();
+        (connection, manager)
+    }
+}
+
+/// Runs a test with a service. Guests run on a runtime of their own.
+fn with_service(work: impl AsyncFnOnce(Place)) {
+    let guests = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let fake = Fake::new(guests.handle().clone());
+    fake.add_image("app", &["sleep"]);
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let bus = Bus::start();
+        let (engine, changes) = Engine::new(fake.world(dir.path()));
+        engine.reconcile().await.unwrap();
+        let setup =
+            Setup { engine: engine.clone(), changes, address: Some(bus.address.clone()), host: Arc::new(Facts) };
+        let running = serve(setup).await.unwrap();
+        let place = Place { bus, engine, running };
+        tokio::time::timeout(Duration::from_secs(60), work(place)).await.expect("the test hangs");
+    });
+    runtime.shutdown_background();
+}
+
+fn manifest(name: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  restartPolicy: Never\n  containers:\n  \
+         - {{name: main-1, image: app, command: [sleep]}}\n"
+    )
+}
+
+fn none() -> Options<'static> {
+    HashMap::new()
+}
+
+/// The name of the error of a failed call, and its text.
+fn error<T: std::fmt::Debug>(result: zbus::Result<T>) -> (String, String) {
+    match result.unwrap_err() {
+        zbus::Error::MethodError(name, text, _) => (name.to_string(), text.unwrap_or_default()),
+        zbus::Error::FDO(e) => {
+            use zbus::DBusError;
+            (e.name().to_string(), e.description().unwrap_or_default().to_string())
+        }
+        other => panic!("not an error of the service: {other}"),
+    }
+}
+
+async fn done(connection: &Connection, job: &zbus::OwnedObjectPath) {
+    let job = JobProxy::builder(connection).path(job).cache_properties(CacheProperties::No).build().await.unwrap();
+    assert_eq!(job.wait(none()).await.unwrap().0, "done");
+}
+
+#[test]
+fn a_pods_life_by_calls_alone() {
+    with_service(async |place| {
+        let (connection, manager) = place.client().await;
+        let start = HashMap::from([("start", Variant::from(true))]);
+        let (job, path) = manager.create_pod(&manifest("web"), start).await.unwrap();
+        done(&connection, &job).await;
+        let pod =
+            PodProxy::builder(&connection).path(&path).cache_properties(CacheProperties::No).build().await.unwrap();
+        assert_eq!((pod.name().await.unwrap(), pod.state().await.unwrap()), ("web".into(), "running".into()));
+        assert_eq!(manager.get_pod("web").await.unwrap(), path);
+        let id = pod.id().await.unwrap();
+        assert_eq!(manager.get_pod(&id).await.unwrap(), path);
+        let list = manager.list_pods(none()).await.unwrap();
+        assert_eq!(list, [(id, "web".to_string(), "running".to_string(), path.clone())]);
+        let container = pod.containers().await.unwrap().remove(0);
+        assert_eq!(container.as_str(), format!("{}/container/main_2d1", path.as_str()));
+        let container = ContainerProxy::builder(&connection).path(container).build().await.unwrap();
+        assert_eq!(container.state().await.unwrap(), "running");
+        done(&connection, &pod.stop(none()).await.unwrap()).await;
+        assert_eq!(pod.wait(none()).await.unwrap().0, "stopped");
+        done(&connection, &pod.remove(none()).await.unwrap()).await;
+        assert!(manager.list_pods(none()).await.unwrap().is_empty());
+        assert_eq!(error(pod.start(none()).await).0, "org.freedesktop.DBus.Error.UnknownObject");
+    });
+}
+
+#[test]
+fn errors_have_their_names_and_texts() {
+    with_service(async |place| {
+        let (_connection, manager) = place.client().await;
+        let (name, text) = error(manager.get_pod("nothing").await);
+        assert_eq!(name, "org.xenpod1.Error.NoSuchPod");
+        assert!(text.contains("\"nothing\""), "{text}");
+        let (name, text) = error(manager.create_pod("kind: Job\napiVersion: v1", none()).await);
+        assert_eq!(
+            (name.as_str(), text.as_str()),
+            ("org.xenpod1.Error.ManifestInvalid", "the manifest is not a Pod: kind is Job; it must be Pod")
+        );
+        let unsupported = manifest("x").replace("spec:", "spec:\n  hostNetwork: true");
+        assert_eq!(error(manager.create_pod(&unsupported, none()).await).0, "org.xenpod1.Error.ManifestUnsupported");
+        let colour = HashMap::from([("colour", Variant::from("red"))]);
+        let (name, text) = error(manager.create_pod(&manifest("x"), colour).await);
+        assert_eq!(
+            (name.as_str(), text.as_str()),
+            ("org.freedesktop.DBus.Error.InvalidArgs", "there is no option colour")
+        );
+        let wrong = HashMap::from([("start", Variant::from("yes"))]);
+        let (name, text) = error(manager.create_pod(&manifest("x"), wrong).await);
+        assert_eq!(
+            (name.as_str(), text.as_str()),
+            ("org.freedesktop.DBus.Error.InvalidArgs", "option start must be of type b")
+        );
+        assert_eq!(error(manager.get_image("no").await).0, "org.xenpod1.Error.NoSuchImage");
+        assert!(place.engine.list().is_empty(), "something was left behind");
+        manager.create_pod(&manifest("twice"), none()).await.unwrap();
+        assert_eq!(error(manager.create_pod(&manifest("twice"), none()).await).0, "org.xenpod1.Error.PodExists");
+        assert_eq!(place.engine.list().len(), 1);
+    });
+}
+
+/// What an interface's XML says: methods with the signature of their input, properties with their type.
+fn described(file: &str) -> (Vec<(String, String)>, Vec<(String, String)>) {
+    let attribute = |line: &str, name: &str| {
+        line.split_once(&format!("{name}=\"")).and_then(|(_, r)| r.split_once('"')).map(|(v, _)| v.to_string())
+    };
+    let (mut methods, mut properties) = (Vec::new(), Vec::new());
+    for line in file.lines().map(str::trim) {
+        if line.starts_with("<method") {
+            methods.push((attribute(line, "name").unwrap(), String::new()));
+        } else if line.starts_with("<arg") && line.contains("direction=\"in\"") {
+            methods.last_mut().unwrap().1.push_str(&attribute(line, "type").unwrap());
+        } else if line.starts_with("<property") {
+            properties.push((attribute(line, "name").unwrap(), attribute(line, "type").unwrap()));
+        }
+    }
+    (methods, properties)
+}
+
+#[test]
+fn what_is_served_is_what_the_installed_xml_says() {
+    with_service(async |place| {
+        let (connection, manager) = place.client().await;
+        let start = HashMap::from([("start", Variant::from(true))]);
+        let (job, pod) = manager.create_pod(&manifest("web"), start).await.unwrap();
+        done(&connection, &job).await;
+        let image = manager.get_image("app").await.unwrap();
+        let container = format!("{}/container/main_2d1", pod.as_str());
+        let objects = [
+            ("org.xenpod1.Manager", "/org/xenpod1"),
+            ("org.xenpod1.Pod", pod.as_str()),
+            ("org.xenpod1.Container", &container),
+            ("org.xenpod1.Image", image.as_str()),
+            ("org.xenpod1.Job", job.as_str()),
+        ];
+        for (interface, path) in objects {
+            let (_, file) = FILES.iter().find(|(n, _)| *n == interface).unwrap();
+            let (methods, mut wanted) = described(file);
+            let properties =
+                PropertiesProxy::builder(&connection).destination("org.xenpod1").path(path).build().await.unwrap();
+            let all = properties.get_all(InterfaceName::try_from(interface).unwrap()).await.unwrap();
+            let mut served: Vec<(String, String)> =
+                all.iter().map(|(name, value)| (name.clone(), value.value_signature().to_string())).collect();
+            served.sort();
+            wanted.sort();
+            assert_eq!(served, wanted, "{interface}");
+            for (method, _) in methods {
+                // Without arguments it cannot do anything, but it must be known.
+                let reply =
+                    connection.call_method(Some("org.xenpod1"), path, Some(interface), method.as_str(), &()).await;
+                if let Err(zbus::Error::MethodError(name, text, _)) = reply {
+                    assert_ne!(name.as_str(), "org.freedesktop.DBus.Error.UnknownMethod", "{text:?}");
+                }
+            }
+            let reply = connection.call_method(Some("org.xenpod1"), path, Some(interface), "NoSuchMethod", &()).await;
+            assert_eq!(error(reply).0, "org.freedesktop.DBus.Error.UnknownMethod");
+            let xml: String = connection
+                .call_method(Some("org.xenpod1"), path, Some("org.freedesktop.DBus.Introspectable"), "Introspect", &())
+                .await
+                .unwrap()
+                .body()
+                .deserialize()
+                .unwrap();
+            assert_eq!(described(&introspect::interface(interface)), described(file));
+            assert!(xml.contains(&introspect::interface(interface)), "{xml}");
+        }
+    });
+}
+
+#[test]
+fn the_tree_can_be_walked() {
+    with_service(async |place| {
+        let (connection, manager) = place.client().await;
+        let (job, pod) = manager.create_pod(&manifest("web"), none()).await.unwrap();
+        done(&connection, &job).await;
+        let introspect = async |path: &str| -> String {
+            let interface = Some("org.freedesktop.DBus.Introspectable");
+            let reply = connection.call_method(Some("org.xenpod1"), path, interface, "Introspect", &()).await;
+            reply.unwrap().body().deserialize().unwrap()
+        };
+        assert!(introspect("/").await.contains("<node name=\"org\"/>"));
+        let root = introspect("/org/xenpod1").await;
+        for child in ["image", "job", "pod"] {
+            assert!(root.contains(&format!("<node name=\"{child}\"/>")), "{root}");
+        }
+        assert!(introspect(pod.as_str()).await.contains("<node name=\"container\"/>"));
+        let managed = ObjectManagerProxy::builder(&connection)
+            .destination("org.xenpod1")
+            .path("/org/xenpod1")
+            .build()
+            .await
+            .unwrap()
+            .get_managed_objects()
+            .await
+            .unwrap();
+        assert!(managed.keys().any(|p| p.as_str() == pod.as_str()));
+        let nothing = none();
+        let gone = connection.call_method(
+            Some("org.xenpod1"),
+            "/org/xenpod1/pod/x",
+            Some("org.xenpod1.Pod"),
+            "Start",
+            &nothing,
+        );
+        assert_eq!(error(gone.await).0, "org.freedesktop.DBus.Error.UnknownObject");
+    });
+}
+
+#[test]
+fn changes_are_told() {
+    with_service(async |place| {
+        let (connection, manager) = place.client().await;
+        let listener = place.bus.connect().await;
+        let rule = zbus::MatchRule::builder().msg_type(Type::Signal).sender("org.xenpod1").build().unwrap();
+        let mut heard = MessageStream::for_match_rule(rule, &listener, std::num::NonZero::new(1024)).await.unwrap();
+        let start = HashMap::from([("start", Variant::from(true))]);
+        let (job, path) = manager.create_pod(&manifest("web"), start).await.unwrap();
+        done(&connection, &job).await;
+        let pod = PodProxy::builder(&connection).path(&path).build().await.unwrap();
+        let force = HashMap::from([("force", Variant::from(true))]);
+        done(&connection, &pod.remove(force).await.unwrap()).await;
+        let (mut members, mut states) = (Vec::new(), Vec::new());
+        while members.iter().filter(|m| *m == "JobRemoved").count() < 2 {
+            let message = heard.next().await.unwrap().unwrap();
+            let header = message.header();
+            let member = header.member().unwrap().to_string();
+            if member == "PropertiesChanged" && header.path().is_some_and(|p| p.as_str() == path.as_str()) {
+                let body = message.body();
+                let (interface, changed, _): (String, HashMap<String, zbus::OwnedVariant>, Vec<String>) =
+                    body.deserialize().unwrap();
+                assert_eq!(interface, "org.xenpod1.Pod");
+                if let Some(state) = changed.get("State") {
+                    states.push(String::try_from(state.clone()).unwrap());
+                }
+            }
+            members.push(member);
+        }
+        for wanted in
+            ["PodNew", "JobNew", "InterfacesAdded", "StateChanged", "JobRemoved", "PodRemoved", "InterfacesRemoved"]
+        {
+            assert!(members.iter().any(|m| m == wanted), "no {wanted} in {members:?}");
+        }
+        assert!(states.iter().any(|s| s == "running"), "{states:?}");
+    });
+}
+
+#[test]
+fn a_caller_that_vanishes_leaves_nothing() {
+    with_service(async |place| {
+        let (connection, manager) = place.client().await;
+        let start = HashMap::from([("start", Variant::from(true))]);
+        let (job, path) = manager.create_pod(&manifest("web"), start).await.unwrap();
+        done(&connection, &job).await;
+        for _ in 0..20 {
+            let client = place.bus.connect().await;
+            let waiting = PodProxy::builder(&client).path(path.clone()).build().await.unwrap();
+            let waiting = tokio::spawn(async move { waiting.wait(none()).await });
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            waiting.abort();
+            client.close().await.unwrap();
+        }
+        // One stays: this test's client.
+        let service = &place.running.service;
+        for _ in 0..100 {
+            if service.waiting.load(Ordering::Relaxed) == 0 && service.callers.count() == 1 {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("{} wait, {} are known", service.waiting.load(Ordering::Relaxed), service.callers.count());
+    });
+}
