@@ -1,4 +1,5 @@
 use super::*;
+use crate::frame::{HEADER_LEN, Header, Kind, MAX_PAYLOAD};
 use crate::message::{Done, Log, Ping};
 
 mod fuzz;
