@@ -22,7 +22,7 @@ cp -a /root/client /root/web
 mkdir /root/web/www
 echo '<h1>Served by a container in a Xen domain of its own</h1>' >/root/web/www/index.html
 /opt/lab/suites/mkimage /root/client-image /root/client --cmd sh
-/opt/lab/suites/mkimage /root/web-image /root/web --cmd httpd --cmd -f --cmd -h --cmd /www --port 80/tcp
+/opt/lab/suites/mkimage /root/web-image /root/web --cmd=httpd --cmd=-f --cmd=-h --cmd=/www --port 80/tcp
 start_registry 5000
 push /root/client-image demo/client:1 5000
 push /root/web-image demo/web:1 5000
