@@ -75,7 +75,8 @@ impl Default for Config {
             cache_dir: "/var/cache/xenpod".into(),
             kernel: "/usr/lib/xenpod/vmlinux".into(),
             boot_image: "/usr/lib/xenpod/boot.img".into(),
-            kernel_args: "console=hvc0 quiet panic=-1".into(),
+            // Persistent grants would keep some 4 MiB of every domain for each of its disks.
+            kernel_args: "console=hvc0 quiet panic=-1 xen_blkfront.feature_persistent=0".into(),
             certs_dir: "/etc/xenpod/certs.d".into(),
             boot_timeout_seconds: 60,
             scratch_mib: 10240,

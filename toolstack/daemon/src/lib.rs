@@ -12,6 +12,8 @@
 //!
 //! A library as well as a program so that each part can be tested by itself; nothing else is to use it.
 
+#![allow(clippy::result_large_err, reason = "failures are rare, say much, and travel a short way")]
+
 pub mod bus;
 pub mod clock;
 pub mod config;

@@ -44,7 +44,7 @@ enum StartError {
     #[error("network: {0}")]
     Network(#[from] xenpodd::engine::world::NetError),
     #[error("pods: {0}")]
-    Pods(#[from] Failure),
+    Pods(Box<Failure>),
     #[error("bus: {0}; is another xenpodd running, and is its policy file installed?")]
     Bus(#[from] zbus::Error),
     #[error("{0}")]
@@ -98,7 +98,7 @@ async fn run(arguments: Arguments) -> Result<(), StartError> {
     };
     let (engine, changes) = Engine::new(world);
     let facts = Arc::new(Facts::look(domains, config.clone()).await);
-    let report = engine.reconcile().await?;
+    let report = engine.reconcile().await.map_err(|e| StartError::Pods(Box::new(e)))?;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         reattached = report.reattached,

@@ -204,7 +204,10 @@ fn errors_have_their_names_and_texts() {
 }
 
 /// What an interface's XML says: methods with the signature of their input, properties with their type.
-fn described(file: &str) -> (Vec<(String, String)>, Vec<(String, String)>) {
+/// Methods or properties: name and signature.
+type Members = Vec<(String, String)>;
+
+fn described(file: &str) -> (Members, Members) {
     let attribute = |line: &str, name: &str| {
         line.split_once(&format!("{name}=\"")).and_then(|(_, r)| r.split_once('"')).map(|(v, _)| v.to_string())
     };

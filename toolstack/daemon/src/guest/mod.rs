@@ -97,6 +97,7 @@ pub enum Output {
     },
 }
 
+#[expect(clippy::large_enum_variant, reason = "handled one at a time, never stored in numbers")]
 pub(crate) enum Command {
     Request { op: request::Op, outputs: Vec<Output>, answer: oneshot::Sender<Result<reply::Result, GuestError>> },
     Resume(LogSink),

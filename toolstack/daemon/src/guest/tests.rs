@@ -48,7 +48,7 @@ impl Far {
     /// Answers the next request.
     async fn answer(&mut self, result: reply::Result) {
         self.until(|session, incoming| match incoming {
-            Incoming::Request { token, .. } => Some(session.reply(token, result.clone()).unwrap()),
+            Incoming::Request { token, .. } => session.reply(token, result.clone()).ok(),
             _ => None,
         })
         .await;
@@ -126,7 +126,7 @@ async fn input_of_any_length_arrives_and_ends() {
             got.extend(bytes);
             None
         }
-        Incoming::Ended { stream: 3, length, .. } => Some(assert_eq!(length, 200_000)),
+        Incoming::Ended { stream: 3, length: 200_000, .. } => Some(()),
         _ => None,
     })
     .await;

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::OnceCell;
-use uuid::Uuid;
 use xenpod_api::ids::PodId;
 use xenpod_net::dns::{DnsSettings, Forwarder, PodDns};
 use xenpod_net::{HostNetwork, IfName, Lease, LeasePool, MacAddr, Network, NetworkConfig, Plan, Port};
@@ -122,7 +121,7 @@ impl Net for HostNet {
             tracing::info!("kernel setting changed: {change:?}");
         }
         for port in &done.missing {
-            tracing::warn!(pod_id = %Uuid::from(port.pod), interface = %port.ifname.as_str(), "interface {} is not there", port.ifname.as_str());
+            tracing::warn!(pod_id = %port.pod, interface = %port.ifname.as_str(), "interface {} is not there", port.ifname.as_str());
         }
         self.forward_dns().await
     }

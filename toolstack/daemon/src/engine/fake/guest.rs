@@ -122,7 +122,7 @@ impl Guest {
         };
         match op {
             Op::Configure(configure) => {
-                assert!(configure.seed.len() >= 32 && configure.hostname != "");
+                assert!(configure.seed.len() >= 32 && !configure.hostname.is_empty());
                 self.configured = true;
                 done
             }

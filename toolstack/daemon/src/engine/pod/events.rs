@@ -72,15 +72,14 @@ impl Pod {
                     "container {} of pod {}: something was killed for memory", oom.container, self.record.spec.name
                 );
             }
-            Some(What::ShuttingDown(down)) => {
-                if down.reason != "daemon" && self.record.state != PodState::Stopping {
-                    // Said before the containers' ends, so that these are not taken for failures to be restarted.
-                    self.record.intent = Intent::Stop;
-                    self.restarts.clear();
-                    self.record.reason = "ShutdownFromOutside".into();
-                    self.record.message = format!("the guest shuts down; {} asked for it", down.reason);
-                }
+            // Said before the containers' ends, so that these are not taken for failures to be restarted.
+            Some(What::ShuttingDown(down)) if down.reason != "daemon" && self.record.state != PodState::Stopping => {
+                self.record.intent = Intent::Stop;
+                self.restarts.clear();
+                self.record.reason = "ShutdownFromOutside".into();
+                self.record.message = format!("the guest shuts down; {} asked for it", down.reason);
             }
+            Some(What::ShuttingDown(_)) => {}
             Some(What::Log(line)) => self.guest_log(&line),
             // Of a newer guest: noted as seen.
             None => {}

@@ -27,10 +27,10 @@ impl Pod {
             failures.push(Failure::Net { pod: pod.clone(), source });
         }
         // While the domain may be there, its disks are still in use.
-        if failures.is_empty() {
-            if let Err(source) = self.world.disks.release(id, &self.scratch_file()).await {
-                failures.push(Failure::Device { pod, source });
-            }
+        if failures.is_empty()
+            && let Err(source) = self.world.disks.release(id, &self.scratch_file()).await
+        {
+            failures.push(Failure::Device { pod, source });
         }
         match failures.len() {
             0 => {
@@ -112,7 +112,6 @@ impl Pod {
 
     /// Same, for the failure of a piece of work, which is then handed on to who asked.
     pub(super) async fn give_up(&mut self, failure: Failure) -> Failure {
-        tracing::warn!(pod_id = %self.record.id, pod = self.record.spec.name, %failure, "pod {} failed: {failure}", self.record.spec.name);
         self.failed(&failure).await;
         failure
     }
