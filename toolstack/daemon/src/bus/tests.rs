@@ -203,10 +203,10 @@ fn errors_have_their_names_and_texts() {
     });
 }
 
-/// What an interface's XML says: methods with the signature of their input, properties with their type.
-/// Methods or properties: name and signature.
+/// Methods with the signature of their input, or properties with their type.
 type Members = Vec<(String, String)>;
 
+/// What an interface's XML says: its methods and its properties.
 fn described(file: &str) -> (Members, Members) {
     let attribute = |line: &str, name: &str| {
         line.split_once(&format!("{name}=\"")).and_then(|(_, r)| r.split_once('"')).map(|(v, _)| v.to_string())
