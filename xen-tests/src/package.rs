@@ -38,7 +38,7 @@ pub fn package(cache: &Cache) -> Result<Entry> {
     }
     let _lock = cache.lock("package")?;
     let mut inputs = Inputs::default();
-    inputs.add("recipe", "1").add("cargo-deb", CARGO_DEB);
+    inputs.add("recipe", "2").add("cargo-deb", CARGO_DEB);
     for source in SOURCES {
         inputs.add_tree(&checkout, source)?;
     }
@@ -53,11 +53,27 @@ pub fn package(cache: &Cache) -> Result<Entry> {
             "building the daemon",
             cargo(&checkout).args(["build", "--release", "-p", "xenpodd", "-p", "xenpodctl"]),
         )?;
+        manuals(&boot)?;
         let deb = draft.join("xenpod.deb");
         let mut command = Command::new(cargo_deb(cache)?);
         command.current_dir(&checkout).args(["deb", "--no-build", "-p", "xenpodd", "--output"]).arg(&deb);
         run("cargo deb", &mut command).map(drop)
     })
+}
+
+/// The manual pages and completions of the command line, as it describes itself.
+fn manuals(out: &Path) -> Result<()> {
+    let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| checkout().join("target"), PathBuf::from);
+    let program = target.join("release/xenpodctl");
+    run("xenpodctl manpages", Command::new(&program).arg("manpages").arg(out.join("man")))?;
+    let completions = out.join("completions");
+    fs::create_dir_all(&completions).map_err(LabError::file("cannot make", &completions))?;
+    for (shell, name) in [("bash", "xenpodctl"), ("zsh", "_xenpodctl"), ("fish", "xenpodctl.fish")] {
+        let said = run("xenpodctl completions", Command::new(&program).args(["completions", shell]))?;
+        let file = completions.join(name);
+        fs::write(&file, said.stdout).map_err(LabError::file("cannot write", &file))?;
+    }
+    Ok(())
 }
 
 /// Returns the program's path.
