@@ -41,7 +41,7 @@ pub(super) async fn call(
             if state == "no-xen" {
                 return Err(BusError::new(ErrorName::NoXen, why));
             }
-            let request = CreateRequest { manifest, owner_uid: caller.uid, start };
+            let request = CreateRequest { manifest, spec, owner_uid: caller.uid, start };
             let (job, pod) = service.engine.create(request).await?;
             Reply::with((job_object(job.id())?, path(pod.id.path()).unwrap_or_default()))
         }

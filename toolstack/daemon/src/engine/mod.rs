@@ -31,8 +31,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::mpsc;
 use xenpod_api::ids::PodId;
-use xenpod_api::manifest;
-use xenpod_api::spec::PullPolicy;
+use xenpod_api::spec::{PodSpec, PullPolicy};
 use xenpod_api::state::{ContainerState, ExitReason, PodState};
 
 pub use failure::Failure;
@@ -77,6 +76,8 @@ pub enum Change {
 pub struct CreateRequest {
     /// The manifest's text.
     pub manifest: String,
+    /// The same, understood.
+    pub spec: PodSpec,
     /// Who asks.
     pub owner_uid: u32,
     /// Start it too.
@@ -148,14 +149,13 @@ impl Engine {
         all
     }
 
-    /// Takes a manifest and begins a pod. When this returns, its record is on disk and its name is taken.
+    /// Begins a pod. When this returns, its record is on disk and its name is taken.
     ///
     /// # Errors
-    /// The manifest's, a name that is taken, limits, and what the disk says. Nothing remains then.
+    /// A name that is taken, limits, and what the disk says. Nothing remains then.
     pub async fn create(self: &Arc<Self>, request: CreateRequest) -> Result<(Job, PodHandle), Failure> {
         let asked = std::time::Instant::now();
-        let spec = manifest::parse(&request.manifest)?;
-        let name = spec.name.clone();
+        let name = request.spec.name.clone();
         let id = PodId::random();
         {
             let mut pods = self.pods();
@@ -178,7 +178,7 @@ impl Engine {
             }
             pods.by_name.insert(name.clone(), id);
         }
-        let result = self.begin(id, spec, &request, asked).await;
+        let result = self.begin(id, request, asked).await;
         if result.is_err() {
             self.pods().by_name.remove(&name);
             self.world.net.forget(id);
@@ -189,10 +189,10 @@ impl Engine {
     async fn begin(
         self: &Arc<Self>,
         id: PodId,
-        spec: xenpod_api::spec::PodSpec,
-        request: &CreateRequest,
+        request: CreateRequest,
         asked: std::time::Instant,
     ) -> Result<(Job, PodHandle), Failure> {
+        let CreateRequest { manifest, spec, owner_uid, start } = request;
         let refuse = |source| Failure::Net { pod: spec.name.clone(), source };
         let mut lease = self.world.net.allocate(id, spec.ipv4).map_err(refuse)?;
         if let Some(mac) = spec.mac {
@@ -219,9 +219,9 @@ impl Engine {
         let record = Record {
             version: VERSION,
             id,
-            owner_uid: request.owner_uid,
+            owner_uid,
             created_usec: clock::now_usec(),
-            manifest: request.manifest.clone(),
+            manifest,
             spec,
             intent: Intent::Create,
             state: PodState::Creating,
@@ -237,7 +237,7 @@ impl Engine {
             last_event: 0,
             rest: BTreeMap::new(),
         };
-        let job = self.jobs.begin(JobKind::Create, request.owner_uid, vec![id.path()])?;
+        let job = self.jobs.begin(JobKind::Create, owner_uid, vec![id.path()])?;
         let saved = save(&self.world, record.clone()).await.map_err(Failure::from);
         if saved.is_err() {
             let _ = self.world.journal.remove(id);
@@ -246,7 +246,7 @@ impl Engine {
         saved?;
         let handle = self.adopt(record, Some(asked));
         let _ = self.changes.send(Change::PodNew(id));
-        handle.ask(Ask::Create { start: request.start, job: job.clone() });
+        handle.ask(Ask::Create { start, job: job.clone() });
         Ok((job, handle))
     }
 

@@ -71,9 +71,14 @@ pub(super) fn manifest(name: &str, policy: &str, containers: &[(&str, &str, &str
     text
 }
 
+pub(super) fn request(manifest: String, owner_uid: u32, start: bool) -> CreateRequest {
+    let spec = xenpod_api::manifest::parse(&manifest).unwrap();
+    CreateRequest { manifest, spec, owner_uid, start }
+}
+
 impl Running {
     pub(super) async fn create(&self, manifest: String, start: bool) -> (Job, PodHandle) {
-        self.engine.create(CreateRequest { manifest, owner_uid: 0, start }).await.unwrap()
+        self.engine.create(request(manifest, 0, start)).await.unwrap()
     }
 
     /// Creates and starts a pod with one container, and waits.
