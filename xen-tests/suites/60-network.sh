@@ -10,7 +10,7 @@ setup() {
 }
 
 test_pod_to_dom0_and_back_on_both_families() {
-	running net nc -lk -p 8000 -e echo served
+	running net nc -ll -p 8000 -e echo served
 	local v4 v6
 	v4=$(pod_ip net)
 	v6=$(field net '.addresses[]' | grep : | head -n 1 | cut -d/ -f1)
@@ -28,7 +28,7 @@ print(socket.create_connection(('$v4', 8000), 5).makefile().read(), end='')")"
 }
 
 test_pod_to_pod() {
-	running server nc -lk -p 8000 -e echo served
+	running server nc -ll -p 8000 -e echo served
 	expect_equal served "$(xenpodctl run --rm base -- nc "$(pod_ip server)" 8000)"
 	gone server
 	no_leftovers

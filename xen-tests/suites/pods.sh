@@ -41,12 +41,14 @@ pod_ip() {
 
 # pod NAME IMAGE [COMMAND...]: a manifest of one container, as JSON.
 pod() {
-	local name=$1 image=$2
+	local name=$1 image=$2 words
 	shift 2
-	jq -n --arg name "$name" --arg image "$image" '{apiVersion: "v1", kind: "Pod",
+	# Not by --args: jq would take -c for its own.
+	words=$(printf '%s\0' "$@" | jq -Rs 'split("\u0000") | if .[-1] == "" then .[:-1] else . end')
+	jq -n --arg name "$name" --arg image "$image" --argjson words "$words" '{apiVersion: "v1", kind: "Pod",
 		metadata: {name: $name, annotations: {"xenpod.org/memory": "48Mi"}},
 		spec: {restartPolicy: "Never", terminationGracePeriodSeconds: 1,
-			containers: [{name: "main", image: $image, command: $ARGS.positional}]}}' --args "$@"
+			containers: [{name: "main", image: $image, command: $words}]}}'
 }
 
 # running NAME [COMMAND...]: a pod that sleeps, or does what is said, is created and runs.
