@@ -6,6 +6,7 @@ use std::os::fd::AsRawFd;
 use std::path::{Path, PathBuf};
 
 use loopdev::{LoopControl, LoopDevice};
+use xenpod_api::ids::PodId;
 
 use super::{DeviceError, at};
 
@@ -125,9 +126,29 @@ impl Loops {
             Some(name) => (name, true),
             None => (text, false),
         };
-        let backing = PathBuf::from(name);
         let block = Block { major: LOOP_MAJOR, minor };
-        Ok(backing.starts_with(&self.ours).then_some(Attached { block, backing, deleted }))
+        Ok(self.our_path(Path::new(name)).map(|backing| Attached { block, backing, deleted }))
+    }
+
+    /// The file under our folder that the kernel means by `name`.
+    ///
+    /// A device that an earlier daemon attached was opened in that daemon's mount namespace. When that is gone and our folder
+    /// was a mount of its own in it, the kernel shows the path from that mount's root: `/pods/<uuid>/scratch.img`. Such a name
+    /// is taken for ours when it is one that only we give.
+    fn our_path(&self, name: &Path) -> Option<PathBuf> {
+        if name.starts_with(&self.ours) {
+            return Some(name.into());
+        }
+        let below = name.strip_prefix("/").ok()?;
+        let parts: Vec<&str> = below.iter().map(|part| part.to_str()).collect::<Option<_>>()?;
+        let ours = match parts[..] {
+            ["pods", id, "scratch.img"] => id.parse::<PodId>().is_ok(),
+            ["images", .., file] => {
+                file.strip_suffix(".erofs").is_some_and(|stem| stem.starts_with("sha256-") && stem.len() == 7 + 64)
+            }
+            _ => false,
+        };
+        ours.then(|| self.ours.join(below))
     }
 }
 

@@ -36,6 +36,24 @@ fn only_devices_over_our_files_are_ours() {
 }
 
 #[test]
+fn devices_of_an_earlier_daemon_are_known_by_what_is_left_of_their_path() {
+    let erofs = format!("/images/images/sha256-{}.erofs", "a".repeat(64));
+    let (_dir, loops) = sysfs(&[
+        (1, Some("/pods/0f0e0d0c-0b0a-4908-8706-050403020100/scratch.img (deleted)")),
+        (2, Some(erofs.as_str())),
+        (3, Some("/pods/web/scratch.img")),
+        (4, Some("/images/debian.erofs")),
+        (5, Some("/srv/pods/0f0e0d0c-0b0a-4908-8706-050403020100/scratch.img")),
+    ]);
+    let found: Vec<_> = loops.list().unwrap().into_iter().map(|a| a.backing.display().to_string()).collect();
+    let ours = "/var/lib/xenpod";
+    assert_eq!(
+        found,
+        [format!("{ours}/pods/0f0e0d0c-0b0a-4908-8706-050403020100/scratch.img"), format!("{ours}{erofs}")]
+    );
+}
+
+#[test]
 fn detaching_somebody_elses_or_nobodys_device_does_nothing() {
     let (_dir, loops) = sysfs(&[(0, Some("/srv/vm.img")), (1, None)]);
     for minor in [0, 1, 99] {
