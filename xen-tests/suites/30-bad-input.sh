@@ -59,14 +59,14 @@ test_absurd_sizes() {
 
 test_not_enough_memory_on_the_host() {
 	manifest '.metadata.annotations["xenpod.org/memory"] = "64Gi"'
-	refused NotEnoughMemory 'MiB' xenpodctl create -f /run/bad.json
+	refused NotEnoughMemory 'KiB are free' xenpodctl create -f /run/bad.json
 }
 
 test_an_image_that_does_not_exist() {
 	manifest '.spec.containers[0].image = "127.0.0.1:1/no/image:1"'
 	refused ImageUnavailable '127.0.0.1:1/no/image:1' xenpodctl create -f /run/bad.json
 	manifest '.spec.containers[0].image = "no-such-image" | .spec.containers[0].imagePullPolicy = "Never"'
-	refused NoSuchImage 'no-such-image' xenpodctl create -f /run/bad.json
+	refused ImageUnavailable 'image no-such-image is not here' xenpodctl create -f /run/bad.json
 }
 
 test_a_name_that_is_taken() {

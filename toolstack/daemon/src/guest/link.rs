@@ -96,11 +96,17 @@ impl Link {
             tokio::select! {
                 biased;
                 command = inbox.recv() => {
-                    let Some(command) = command else { return "nobody listens any more".into() };
-                    self.command(command);
-                    // What is sent together travels together.
-                    while let Ok(command) = inbox.try_recv() {
-                        self.command(command);
+                    let mut next = command;
+                    loop {
+                        match next {
+                            None | Some(Command::Close) => return "nobody listens any more".into(),
+                            Some(command) => self.command(command),
+                        }
+                        // What is sent together travels together.
+                        match inbox.try_recv() {
+                            Ok(command) => next = Some(command),
+                            Err(_) => break,
+                        }
                     }
                 }
                 written = self.write.write(output), if !output.is_empty() => match written {
@@ -281,6 +287,8 @@ impl Link {
                     self.push_input(id);
                 }
             }
+            // Taken before it comes here.
+            Command::Close => {}
             Command::AckEvent(sequence) => {
                 let _ = self.session.ack_event(sequence);
             }

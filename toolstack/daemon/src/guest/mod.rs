@@ -107,9 +107,10 @@ pub(crate) enum Command {
     Input { id: u32, bytes: Vec<u8>, taken: oneshot::Sender<()> },
     InputEnded { id: u32 },
     AckEvent(u64),
+    Close,
 }
 
-/// A handle to a guest's link. The link ends when the last one is dropped.
+/// A handle to a guest's link. The link ends when it is closed, or the last handle is dropped.
 #[derive(Clone, Debug)]
 pub struct Guest {
     commands: mpsc::UnboundedSender<Command>,
@@ -150,6 +151,11 @@ impl Guest {
     /// A pipe's bytes go to the guest, to the pipe's end. Call before the request that makes the guest read them.
     pub fn open_input(&self, id: u32, pipe: OwnedFd) {
         let _ = self.commands.send(Command::OpenInput { id, pipe });
+    }
+
+    /// Ends the link, whoever else has a handle. The domain cannot go while its ring is mapped here.
+    pub fn close(&self) {
+        let _ = self.commands.send(Command::Close);
     }
 
     /// Every event up to this one is on disk.

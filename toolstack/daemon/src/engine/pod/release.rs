@@ -64,7 +64,9 @@ impl Pod {
 
     /// Ends the link to the guest; what it was doing ends with it.
     pub(super) fn disconnect(&mut self) {
-        self.guest = None;
+        if let Some(guest) = self.guest.take() {
+            guest.close();
+        }
         self.guest_events = None;
         self.restarts.clear();
         for log in self.logs.values() {
