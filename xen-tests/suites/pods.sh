@@ -16,7 +16,7 @@ make_web() {
 	mkdir -p $fixtures/page/www
 	echo 'a page from a domain of its own' >$fixtures/page/www/index.html
 	/opt/lab/suites/mkimage $fixtures/web $fixtures/root $fixtures/page --tag web \
-		--entrypoint httpd --cmd -f --cmd -p --cmd 8080 --cmd -h --cmd /www --port 8080/tcp
+		--entrypoint httpd --cmd=-f --cmd=-p --cmd=8080 --cmd=-h --cmd=/www --port 8080/tcp
 }
 
 # state POD: its state.
