@@ -52,7 +52,8 @@ show xenpodctl ps
 show busctl --no-pager tree org.xenpod1
 
 step 'How long each phase of its start took'
-property web StartPhases | jq -r 'sort_by(.[1]) | (["phase", "ms since the request"], (.[] | [.[0], .[1] / 1000])) | @tsv' | column -t -s $'\t'
+property web StartPhases | jq -r 'sort_by(.[1]) | .[] | [.[0], .[1] / 1000] | @tsv' |
+	awk 'BEGIN { printf "%-16s %s\n", "phase", "ms since the request" } { printf "%-16s %.1f\n", $1, $2 }'
 
 step 'Stopped and removed; nothing is left'
 show xenpodctl stop web
