@@ -64,18 +64,21 @@ test_a_registry_is_pulled_from_and_its_faults_are_told() {
 }
 
 test_a_registry_over_tls_must_be_trusted() {
-	openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=localhost \
-		-addext 'subjectAltName=DNS:localhost,IP:127.0.0.1' -addext 'basicConstraints=critical,CA:TRUE' \
-		-keyout /run/tls.key -out /run/tls.crt 2>/dev/null
+	local new='-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes'
+	openssl req -x509 $new -days 30 -subj '/CN=a CA of the lab' -keyout /run/ca.key -out /run/ca.crt 2>/dev/null
+	openssl req $new -subj /CN=localhost -keyout /run/tls.key -out /run/tls.csr 2>/dev/null
+	echo subjectAltName=IP:127.0.0.1 >/run/tls.ext
+	openssl x509 -req -in /run/tls.csr -CA /run/ca.crt -CAkey /run/ca.key -CAcreateserial -days 30 \
+		-extfile /run/tls.ext -out /run/tls.crt 2>/dev/null
 	start_registry 5443 /run/tls.crt /run/tls.key
 	push "$fixtures/web:web" example/web:1 5443
 	expect_fail_with '127.0.0.1:5443' xenpodctl pull 127.0.0.1:5443/example/web:1
 	mkdir -p /etc/xenpod/certs.d/127.0.0.1:5443
-	cp /run/tls.crt /etc/xenpod/certs.d/127.0.0.1:5443/ca.crt
+	cp /run/ca.crt /etc/xenpod/certs.d/127.0.0.1:5443/ca.crt
 	expect_output sha256: xenpodctl pull 127.0.0.1:5443/example/web:1
 	expect_ok xenpodctl rmi 127.0.0.1:5443/example/web:1
 	systemctl stop lab-registry-5443
-	rm -r /etc/xenpod/certs.d/127.0.0.1:5443 /run/tls.key /run/tls.crt
+	rm -r /etc/xenpod/certs.d/127.0.0.1:5443 /run/tls.* /run/ca.*
 	no_leftovers
 }
 
