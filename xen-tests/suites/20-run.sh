@@ -1,6 +1,5 @@
 # From an image to a container's output and exit code, by one command.
 # lab:
-# lab: --xenstored xenstored
 
 . /opt/lab/suites/pods.sh
 
