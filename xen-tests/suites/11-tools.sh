@@ -3,7 +3,7 @@
 
 setup() {
 	busybox_root /root/bb
-	/opt/lab/suites/mkimage /root/oci /root/bb --cmd sh --cmd -c --cmd 'echo hi' --env A=b
+	/opt/lab/suites/mkimage /root/oci /root/bb --cmd sh --cmd=-c --cmd 'echo hi' --env A=b
 }
 
 test_an_image_is_what_skopeo_takes_for_one() {
