@@ -17,8 +17,9 @@ impl Client {
     /// [`Error::Timeout`], naming a backend that did not close in time: what had closed is removed, and the call may be
     /// repeated for the rest.
     pub async fn close_devices(&self, devices: &[DeviceId], timeout: Duration) -> Result<()> {
-        let deadline = Instant::now() + timeout;
         let states: Vec<String> = devices.iter().map(DeviceId::backend_state).collect();
+        self.await_probes(&states).await;
+        let deadline = Instant::now() + timeout;
         // Set before the transaction, so that no change of a state is missed.
         let begun = states.iter().map(|path| Watch::begin(self.clone(), path)).collect::<Result<Vec<_>>>()?;
         let mut waits = JoinSet::new();
@@ -49,7 +50,23 @@ impl Client {
         self.apply(&removal).await?;
         failed
     }
+
+    /// Waits, for a little, until dom0's drivers have taken up devices that were just made. A driver that finds its device closing while it
+    /// takes it up overwrites that with "waiting", and then nobody ever closes it.
+    async fn await_probes(&self, states: &[String]) {
+        let end = Instant::now() + PROBE;
+        for path in states {
+            while matches!(self.read(path).await, Ok(Some(state)) if state == State::Initialising.as_str().as_bytes())
+                && Instant::now() < end
+            {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        }
+    }
 }
+
+/// How long a driver may take to look at a new device. One that never does is not waited for any longer.
+const PROBE: Duration = Duration::from_secs(1);
 
 /// Waits until a backend is closed or gone.
 async fn await_closed(
