@@ -14,16 +14,74 @@ pub const BUS_NAME: &str = "org.xenpod1";
 /// The root of the object tree. Nothing is served above it.
 pub const ROOT_PATH: &str = "/org/xenpod1";
 
-/// The id of a pod and of its domain: a random (version 4) UUID.
+/// What the ids of all pods of one daemon have in common: six random bytes, made once for each state folder.
+///
+/// With it a domain is known as ours by its UUID alone, from the moment Xen makes it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct HostTag([u8; 6]);
+
+impl HostTag {
+    /// A new random one.
+    #[must_use]
+    pub fn random() -> Self {
+        let mut tag = [0; 6];
+        tag.copy_from_slice(&Uuid::new_v4().as_bytes()[10..]);
+        Self(tag)
+    }
+}
+
+impl fmt::Display for HostTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for HostTag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HostTag({self})")
+    }
+}
+
+/// A text that is no [`HostTag`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not twelve hexadecimal digits")]
+pub struct ParseTagError;
+
+impl FromStr for HostTag {
+    type Err = ParseTagError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let mut tag = [0; 6];
+        if text.len() != 12 || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(ParseTagError);
+        }
+        for (byte, pair) in tag.iter_mut().zip(text.as_bytes().chunks(2)) {
+            let pair = std::str::from_utf8(pair).map_err(|_| ParseTagError)?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| ParseTagError)?;
+        }
+        Ok(Self(tag))
+    }
+}
+
+/// The id of a pod and of its domain: a UUID of version 8 (RFC 9562, 5.8), random but for the [`HostTag`] in its last six
+/// bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PodId(pub Uuid);
 
 impl PodId {
-    /// A new random id.
+    /// A new id of this host.
     #[must_use]
-    pub fn random() -> Self {
-        Self(Uuid::new_v4())
+    pub fn new(tag: HostTag) -> Self {
+        let mut bytes = *Uuid::new_v4().as_bytes();
+        bytes[10..].copy_from_slice(&tag.0);
+        Self(Uuid::new_v8(bytes))
+    }
+
+    /// Whether it was made with this tag.
+    #[must_use]
+    pub fn bears(&self, tag: HostTag) -> bool {
+        self.0.get_version_num() == 8 && self.0.as_bytes()[10..] == tag.0
     }
 
     /// The sixteen bytes, in the order Xen's domain handle has them.

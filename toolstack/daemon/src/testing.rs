@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use xenpod_api::ids::PodId;
+use xenpod_api::ids::{HostTag, PodId};
 use xenpod_api::state::PodState;
 
 use crate::journal::{ContainerRecord, Intent, LeaseRecord, Record, VERSION};
@@ -21,7 +21,7 @@ pub fn record(name: &str) -> Record {
     let spec = xenpod_api::manifest::parse(&manifest).unwrap();
     Record {
         version: VERSION,
-        id: PodId::random(),
+        id: PodId::new(HostTag::random()),
         owner_uid: 0,
         created_usec: 1,
         spec,

@@ -33,3 +33,25 @@ fn image_and_job_paths() {
     assert_eq!(image_path("sha256:ab12"), "/org/xenpod1/image/ab12");
     assert_eq!(job_path(7), "/org/xenpod1/job/7");
 }
+
+#[test]
+fn a_pods_id_bears_the_tag_of_its_host() {
+    let (tag, other) = (HostTag::random(), HostTag::random());
+    let (a, b) = (PodId::new(tag), PodId::new(tag));
+    assert_ne!(a, b);
+    assert!(a.bears(tag) && b.bears(tag) && !a.bears(other));
+    assert_eq!((a.0.get_version_num(), a.0.get_variant()), (8, uuid::Variant::RFC4122));
+    // Another version's last bytes say nothing: they are random, or a network card's address.
+    let mut bytes = *a.as_bytes();
+    bytes[6] = bytes[6] & 0xf | 0x40;
+    assert!(!PodId(Uuid::from_bytes(bytes)).bears(tag));
+}
+
+#[test]
+fn a_host_tag_is_twelve_hexadecimal_digits() {
+    let tag: HostTag = "0a1b2c3d4eff".parse().unwrap();
+    assert_eq!(tag.to_string(), "0a1b2c3d4eff");
+    for bad in ["", "0a1b2c3d4ef", "0a1b2c3d4eff0", "0a1b2c3d4efg", "+a1b2c3d4eff", "é1b2c3d4eff"] {
+        assert_eq!(bad.parse::<HostTag>(), Err(ParseTagError), "{bad}");
+    }
+}

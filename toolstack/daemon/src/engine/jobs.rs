@@ -207,7 +207,7 @@ impl Job {
         let _ = self.changes.send(Change::Job(self.id()));
     }
 
-    /// Ends it.
+    /// Ends it. What it ended with first stays.
     pub fn end(&self, result: &Result<(), Failure>) {
         let outcome = match result {
             Ok(()) => Outcome { result: JobResult::Done, error_name: String::new(), message: String::new() },
@@ -217,8 +217,14 @@ impl Job {
                 message: e.to_string(),
             },
         };
-        self.status.send_modify(|s| s.outcome = Some(outcome));
-        let _ = self.changes.send(Change::JobEnded(self.id()));
+        let first = self.status.send_if_modified(|s| {
+            let first = s.outcome.is_none();
+            s.outcome.get_or_insert(outcome);
+            first
+        });
+        if first {
+            let _ = self.changes.send(Change::JobEnded(self.id()));
+        }
     }
 }
 

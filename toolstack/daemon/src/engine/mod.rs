@@ -29,7 +29,7 @@ mod tests;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use xenpod_api::ids::PodId;
 use xenpod_api::spec::{PodSpec, PullPolicy};
 use xenpod_api::state::{ContainerState, ExitReason, PodState};
@@ -156,7 +156,7 @@ impl Engine {
     pub async fn create(self: &Arc<Self>, request: CreateRequest) -> Result<(Job, PodHandle), Failure> {
         let asked = std::time::Instant::now();
         let name = request.spec.name.clone();
-        let id = PodId::random();
+        let id = PodId::new(self.world.journal.tag());
         {
             let mut pods = self.pods();
             if pods.by_name.contains_key(&name) {
@@ -238,15 +238,23 @@ impl Engine {
             rest: BTreeMap::new(),
         };
         let job = self.jobs.begin(JobKind::Create, owner_uid, vec![id.path()])?;
-        let saved = save(&self.world, record.clone()).await.map_err(Failure::from);
-        if saved.is_err() {
-            let _ = self.world.journal.remove(id);
-            job.end(&saved);
+        // The record goes to the disk while the domain is built: see `journal`.
+        let prepared = self.world.journal.prepare(id).map_err(Failure::from).map(drop);
+        if prepared.is_err() {
+            job.end(&prepared);
         }
-        saved?;
-        let handle = self.adopt(record, Some(asked));
+        prepared?;
+        let (saved, recorded) = oneshot::channel();
+        let handle = self.adopt(record.clone(), Some(asked));
+        handle.ask(Ask::Create { start, recorded, job: job.clone() });
+        let result = save(&self.world, record).await.map_err(Failure::from);
+        if result.is_err() {
+            job.end(&result);
+        }
+        // The pod's task goes on from here, or takes everything back.
+        let _ = saved.send(result.is_ok());
+        result?;
         let _ = self.changes.send(Change::PodNew(id));
-        handle.ask(Ask::Create { start, job: job.clone() });
         Ok((job, handle))
     }
 

@@ -8,8 +8,8 @@
 //! create      any         give back; failed, interrupted
 //! stop        any         give back; as it was to be
 //! remove      any         give back; forget
-//! none        marked      ours without a record: taken away
-//! none        unmarked    not ours: not touched
+//! none        marked      ours without a record: taken away; so is one whose UUID bears our tag
+//! none        neither     not ours: not touched
 //! ```
 
 use std::collections::{HashMap, HashSet};
@@ -68,7 +68,9 @@ impl Engine {
         let alive = |r: &Record| domains.get(&r.id).filter(|d| d.shutdown.is_none() && !d.dying);
         let goes_on = |r: &Record| r.intent == Intent::Run && alive(r).is_some();
 
-        self.take_orphans(&loaded.records, &loaded.broken, &mut report).await;
+        let tag = self.world.journal.tag();
+        let tagged = domains.keys().copied().filter(|id| id.bears(tag)).collect();
+        self.take_orphans(&loaded.records, &loaded.broken, tagged, &mut report).await;
 
         // Devices and ports: exactly those of the pods that go on. The others are given back below, pod by pod.
         let live: Vec<&Record> = loaded.records.iter().filter(|r| goes_on(r)).collect();
@@ -83,6 +85,8 @@ impl Engine {
             files.push((record.id, held));
         }
         let ports: Vec<_> = live.iter().filter_map(|r| Some((r.id, domains.get(&r.id)?.domid, r.lease?))).collect();
+        let domids: Vec<u16> = ports.iter().map(|(_, domid, _)| *domid).collect();
+        self.world.domains.keep(&domids);
         if let Err(error) = self.world.net.reconcile(&ports).await {
             report.problems.push(format!("network: {error}"));
         }
@@ -124,22 +128,20 @@ impl Engine {
         Ok(report)
     }
 
-    /// Takes away what bears our mark and has no record.
+    /// Takes away what has no record and bears our mark, or our tag: its record never reached the disk.
     async fn take_orphans(
         &self,
         records: &[Record],
         broken: &[(PodId, crate::journal::JournalError)],
+        mut ours: HashSet<PodId>,
         report: &mut Report,
     ) {
         let known: HashSet<PodId> = records.iter().map(|r| r.id).chain(broken.iter().map(|(id, _)| *id)).collect();
-        let marked = match self.world.domains.marked().await {
-            Ok(marked) => marked,
-            Err(error) => {
-                report.problems.push(format!("marks in xenstore: {error}"));
-                return;
-            }
-        };
-        for id in marked.into_iter().filter(|id| !known.contains(id)) {
+        match self.world.domains.marked().await {
+            Ok(marked) => ours.extend(marked),
+            Err(error) => report.problems.push(format!("marks in xenstore: {error}")),
+        }
+        for id in ours.into_iter().filter(|id| !known.contains(id)) {
             match self.world.domains.destroy(id).await {
                 Ok(()) => {
                     tracing::warn!(pod_id = %id, "a domain of ours without a record was taken away");

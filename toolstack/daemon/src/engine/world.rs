@@ -256,6 +256,9 @@ pub trait Domains: Send + Sync + 'static {
     /// The pods that our marks in xenstore name, with or without a domain.
     async fn marked(&self) -> Result<Vec<PodId>, DomainError>;
 
+    /// At start-up: of all domains, only these are ours and go on. What this host's tools were told of others is taken back.
+    fn keep(&self, domids: &[u16]);
+
     /// Changes whenever a domain may have stopped or gone.
     fn changes(&self) -> watch::Receiver<u64>;
 

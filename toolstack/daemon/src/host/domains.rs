@@ -21,6 +21,7 @@ use xenpod_xen::xenstore::tree::{
 };
 use xenpod_xen::xenstore::{Client, Error as StoreError, guest};
 
+use super::marks::Marks;
 use crate::engine::world::{Built, DiskPlan, DomainError, DomainPlan, DomainView, Domains, HostView, StorePorts};
 use crate::guest::Transport;
 
@@ -47,6 +48,7 @@ pub struct HostDomains<H> {
     kernel_args: String,
     kernel: Mutex<Option<Kernel>>,
     changes: watch::Sender<u64>,
+    marks: Marks,
 }
 
 fn store(what: &'static str) -> impl FnOnce(StoreError) -> DomainError {
@@ -72,6 +74,7 @@ impl<H: Hypervisor> HostDomains<H> {
             kernel_args: kernel_args.into(),
             kernel: Mutex::new(None),
             changes: watch::Sender::new(0),
+            marks: Marks::default(),
         }
     }
 
@@ -206,6 +209,9 @@ impl<H: Hypervisor> Domains for HostDomains<H> {
             cmdline: self.kernel_args.clone(),
         };
         let built = self.call(move |xen| xen.build(&config)).await?;
+        for phase in &built.phases {
+            tracing::debug!(pod_id = %plan.id, "domain {}: {} took {} us", built.domid, phase.name, phase.took.as_micros());
+        }
         let store = StorePorts {
             store_gfn: built.store_gfn,
             store_port: built.store_port,
@@ -224,6 +230,7 @@ impl<H: Hypervisor> Domains for HostDomains<H> {
     ) -> Result<(), DomainError> {
         let client = self.store().await?;
         let tree = Self::tree(plan, built.domid, built.store, disks, macs);
+        self.marks.put(&tree.devices());
         client.commit(&tree.ops()).await.map_err(store("write the domain's nodes"))?;
         let introduced = client.introduce(tree.domid, tree.store.gfn, tree.store.port).await;
         introduced.map_err(store("introduce the domain"))
@@ -288,6 +295,7 @@ impl<H: Hypervisor> Domains for HostDomains<H> {
             self.destroy_domain(domain.reference()).await?;
         }
         closed.map_err(|e| DomainError::Device { device: format!("of domain {domid}"), why: e.to_string() })?;
+        self.marks.take(&devices);
         client.commit(&remove_domain(domid, uuid)).await.map_err(store("remove the domain's nodes"))?;
         let domain = DomainRef { domid, uuid };
         // Nothing depends on libxl's notes; a later domain of that number has another UUID.
@@ -319,6 +327,11 @@ impl<H: Hypervisor> Domains for HostDomains<H> {
             Err(error) => return Err(store("list our marks")(error)),
         };
         Ok(names.iter().filter_map(|n| n.parse().ok()).collect())
+    }
+
+    fn keep(&self, domids: &[u16]) {
+        let domids: Vec<Domid> = domids.iter().copied().map(Domid).collect();
+        self.marks.keep(&domids);
     }
 
     fn changes(&self) -> watch::Receiver<u64> {

@@ -1,11 +1,13 @@
 //! The world of `engine::world` on a real host.
 //!
 //! `domains`: libxc and xenstore. `disks`: loop devices. `net`: the bridge. `images`: the store.
+//! `marks`: what udev is to leave alone.
 
 mod checks;
 mod disks;
 mod domains;
 mod images;
+mod marks;
 mod net;
 
 pub use checks::{Check, checks, host_state};

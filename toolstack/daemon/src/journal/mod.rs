@@ -1,13 +1,16 @@
 //! The record of each pod on disk: what it is, what it is to be, and what it holds.
 //!
 //! ```text
+//! <state>/host-tag                    what the ids of all pods here have in common
 //! <state>/pods/<uuid>/record.json     this module's
 //! <state>/pods/<uuid>/scratch.img     the writable layers       (devices::scratch)
 //! <state>/pods/<uuid>/logs/           the containers' output    (logs)
 //! ```
 //!
-//! Before a resource is taken its name is in the record, durably: write, fsync, rename, fsync of the folder. Every name
-//! derives from the pod's id, so whatever a crash leaves half done can be found again and finished or undone.
+//! Before a resource is taken its name is on disk, durably: write, fsync, rename, fsync of the folder. Every name derives from
+//! the pod's id, so whatever a crash leaves half done can be found again and finished or undone. The first record of a pod may
+//! be on its way to the disk while its domain is built: that a domain is ours is seen by the host tag in its UUID, which has been
+//! on disk since the daemon first ran.
 //! A folder without a record is an act that never began: the sweep at start-up removes it.
 
 mod record;
@@ -16,12 +19,13 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use xenpod_api::ids::PodId;
+use xenpod_api::ids::{HostTag, PodId};
 
 pub use record::{ContainerRecord, ImageUse, Intent, LeaseRecord, Record, VERSION};
 
 const RECORD: &str = "record.json";
 const PARTIAL: &str = "record.json.new";
+const TAG: &str = "host-tag";
 
 /// Why a record could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +47,12 @@ pub enum JournalError {
         path: PathBuf,
         /// Why.
         source: serde_json::Error,
+    },
+    /// The host tag is not one.
+    #[error("{}: not twelve hexadecimal digits; with no pod here it can be removed, and a new one is made", path.display())]
+    Tag {
+        /// The file.
+        path: PathBuf,
     },
     /// A later xenpodd wrote it.
     #[error("record {}: version {found}, this xenpodd reads {VERSION}: install the newer package again", path.display())]
@@ -77,6 +87,7 @@ pub struct Loaded {
 #[derive(Clone, Debug)]
 pub struct Journal {
     pods: PathBuf,
+    tag: HostTag,
 }
 
 fn at<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> JournalError + use<'a> {
@@ -84,14 +95,21 @@ fn at<'a>(what: &'static str, path: &'a Path) -> impl FnOnce(io::Error) -> Journ
 }
 
 impl Journal {
-    /// Opens the journal under `state_dir`, making its folder (0700: records hold manifests, which hold secrets).
+    /// Opens the journal under `state_dir`, making its folder (0700: records hold manifests, which hold secrets) and the host
+    /// tag where they are not there yet.
     ///
     /// # Errors
-    /// [`JournalError::Io`].
+    /// [`JournalError::Io`], [`JournalError::Tag`].
     pub fn open(state_dir: &Path) -> Result<Self, JournalError> {
         let pods = state_dir.join("pods");
         make_private_dir(&pods)?;
-        Ok(Self { pods })
+        Ok(Self { pods, tag: host_tag(state_dir)? })
+    }
+
+    /// What the ids of all pods here have in common.
+    #[must_use]
+    pub fn tag(&self) -> HostTag {
+        self.tag
     }
 
     /// The folder of a pod.
@@ -106,23 +124,29 @@ impl Journal {
         &self.pods
     }
 
+    /// Makes the folder of a pod, if it is not there yet.
+    ///
+    /// # Errors
+    /// [`JournalError::Io`].
+    pub fn prepare(&self, id: PodId) -> Result<PathBuf, JournalError> {
+        let dir = self.dir(id);
+        if !dir.exists() {
+            make_private_dir(&dir)?;
+        }
+        Ok(dir)
+    }
+
     /// Writes the record durably: after a return it survives a crash of the daemon and of the host.
     ///
     /// # Errors
     /// [`JournalError::Io`]; the record that was there is then still there.
     pub fn save(&self, record: &Record) -> Result<(), JournalError> {
-        let dir = self.dir(record.id);
-        let fresh = !dir.exists();
-        if fresh {
-            make_private_dir(&dir)?;
-        }
+        let dir = self.prepare(record.id)?;
         let (partial, path) = (dir.join(PARTIAL), dir.join(RECORD));
+        let fresh = !path.exists();
         // A record is plain data: it always has a JSON form.
         let text = serde_json::to_vec(record).map_err(|source| JournalError::Parse { path: path.clone(), source })?;
-        let mut file = File::create(&partial).map_err(at("create", &partial))?;
-        file.write_all(&text).map_err(at("write", &partial))?;
-        file.sync_data().map_err(at("sync", &partial))?;
-        fs::rename(&partial, &path).map_err(at("rename", &partial))?;
+        replace(&partial, &path, &text)?;
         sync_dir(&dir)?;
         if fresh {
             sync_dir(&self.pods)?;
@@ -193,6 +217,28 @@ impl Journal {
             return Err(JournalError::Misplaced { path, found: record.id });
         }
         Ok(Some(record))
+    }
+}
+
+/// Puts a whole file in the place of what is there; the folder is still to be synced.
+fn replace(partial: &Path, path: &Path, text: &[u8]) -> Result<(), JournalError> {
+    let mut file = File::create(partial).map_err(at("create", partial))?;
+    file.write_all(text).map_err(at("write", partial))?;
+    file.sync_data().map_err(at("sync", partial))?;
+    fs::rename(partial, path).map_err(at("rename", partial))
+}
+
+fn host_tag(state_dir: &Path) -> Result<HostTag, JournalError> {
+    let path = state_dir.join(TAG);
+    match fs::read_to_string(&path) {
+        Ok(text) => text.trim_end().parse().map_err(|_| JournalError::Tag { path }),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => {
+            let tag = HostTag::random();
+            replace(&state_dir.join("host-tag.new"), &path, format!("{tag}\n").as_bytes())?;
+            sync_dir(state_dir)?;
+            Ok(tag)
+        }
+        Err(e) => Err(at("read", &path)(e)),
     }
 }
 

@@ -39,7 +39,7 @@ fn a_crash_while_writing_leaves_the_old_record() {
 #[test]
 fn a_crash_before_the_first_record_leaves_nothing() {
     let (_dir, journal) = journal();
-    let id = PodId::random();
+    let id = PodId::new(journal.tag());
     fs::create_dir(journal.dir(id)).unwrap();
     fs::write(journal.dir(id).join(PARTIAL), b"{").unwrap();
     let loaded = journal.load().unwrap();
@@ -112,4 +112,26 @@ fn records_are_for_root_alone() {
     for dir in [journal.root().to_path_buf(), journal.dir(r.id)] {
         assert_eq!(fs::metadata(&dir).unwrap().permissions().mode() & 0o777, 0o700, "{}", dir.display());
     }
+}
+
+#[test]
+fn the_host_tag_is_made_once() {
+    let (dir, journal) = journal();
+    let again = Journal::open(dir.path()).unwrap();
+    assert_eq!(again.tag(), journal.tag());
+    assert!(PodId::new(journal.tag()).bears(again.tag()));
+    assert_ne!(self::journal().1.tag(), journal.tag());
+}
+
+#[test]
+fn a_host_tag_that_is_none_is_refused() {
+    let (dir, _) = journal();
+    fs::write(dir.path().join(TAG), "no tag\n").unwrap();
+    let error = Journal::open(dir.path()).unwrap_err().to_string();
+    assert!(
+        error.ends_with(
+            "host-tag: not twelve hexadecimal digits; with no pod here it can be removed, and a new one is made"
+        ),
+        "{error}"
+    );
 }

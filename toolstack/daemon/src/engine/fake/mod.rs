@@ -15,7 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use tokio::io::DuplexStream;
 use tokio::sync::{mpsc, watch};
-use xenpod_api::ids::PodId;
+use xenpod_api::ids::{HostTag, PodId};
 use xenpod_xen::hypervisor::{HypervisorError, ShutdownReason};
 
 use super::jobs::Progress;
@@ -88,6 +88,8 @@ impl Fake {
 
     /// As the engine wants it, with records under `dir`.
     pub fn world(&self, dir: &Path) -> World {
+        // A daemon knows leases by its records alone.
+        self.state().leases.clear();
         World {
             domains: Arc::new(self.clone()),
             disks: Arc::new(self.clone()),
@@ -177,20 +179,24 @@ impl Fake {
 
     /// A domain that has our mark and no record.
     pub fn orphan(&self) -> PodId {
-        let id = PodId::random();
+        let id = self.unmarked(HostTag::random());
+        self.state().marks.insert(id);
+        id
+    }
+
+    /// A domain without our mark whose id has this tag.
+    pub fn unmarked(&self, tag: HostTag) -> PodId {
+        let id = PodId::new(tag);
         let mut state = self.state();
         let domid = state.next_domid;
         state.next_domid += 1;
         state.domains.insert(id, Domain { domid, paused: false, published: true, shutdown: None, guest: None });
-        state.marks.insert(id);
         id
     }
 
     /// A domain that is somebody else's.
     pub fn foreign(&self) -> PodId {
-        let id = self.orphan();
-        self.state().marks.remove(&id);
-        id
+        self.unmarked(HostTag::random())
     }
 
     /// True: this step is to fail. Does not return when the daemon is to die here.
@@ -339,6 +345,8 @@ impl Domains for Fake {
     async fn marked(&self) -> Result<Vec<PodId>, DomainError> {
         Ok(self.state().marks.iter().copied().collect())
     }
+
+    fn keep(&self, _domids: &[u16]) {}
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()

@@ -33,7 +33,6 @@ impl Pod {
     }
 
     async fn boot_steps(&mut self, cancel: &Cancel) -> Result<(), Failure> {
-        let joined = self.record.state == PodState::Created && self.phases.iter().any(|(n, _)| n == "network");
         self.record.intent = Intent::Run;
         self.record.last_event = 0;
         self.record.next_stream = 1;
@@ -52,7 +51,7 @@ impl Pod {
                 domains.unpause(id, domid).await.map_err(|e| self.domain_failure(e))?;
                 domains.connect(id, domid, within).await.map_err(|e| self.domain_failure(e))
             };
-            let network = async { if joined { Ok(()) } else { self.join_network().await } };
+            let network = self.join_network();
             let mut record = self.record.clone();
             record.domid = Some(domid);
             record.next_stream = self.streams_reserved;

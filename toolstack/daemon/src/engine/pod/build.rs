@@ -10,14 +10,19 @@ use super::super::jobs::{Cancel, Progress};
 use super::super::process;
 use super::super::watcher::Sight;
 use super::super::world::{DiskPlan, DomainPlan, ImageError, ImageInfo};
-use super::Pod;
+use super::{FirstRecord, Pod};
 use crate::journal::{ImageUse, Intent};
 
 impl Pod {
     /// Builds the domain and leaves it paused. On an error what was taken is still in the record: the caller gives it back.
     ///
-    /// With `start`, the network is joined while the guest boots; without, before the pod counts as created.
-    pub(super) async fn build(&mut self, cancel: &Cancel, progress: &Progress, start: bool) -> Result<(), Failure> {
+    /// Its interface joins the network when it boots: until then nobody is there to use it.
+    pub(super) async fn build(
+        &mut self,
+        cancel: &Cancel,
+        progress: &Progress,
+        first: &mut FirstRecord,
+    ) -> Result<(), Failure> {
         self.record.intent = Intent::Create;
         self.enter(PodState::Creating, "", "");
         let fetched = self.find_images(cancel, progress).await?;
@@ -32,6 +37,7 @@ impl Pod {
         }
         // The record of a new pod was written with its name, its addresses and the images that were here.
         if fetched || self.record.domid.is_some() || self.record.started_usec != 0 || self.record.stopped_usec != 0 {
+            first.on_disk(&self.record.spec.name).await?;
             self.save().await?;
         }
         self.stop_if(cancel)?;
@@ -50,6 +56,7 @@ impl Pod {
         self.record.kernel_digest.clone_from(&built.kernel_digest);
         self.disks = disks?;
         self.phase("domain");
+        first.on_disk(&self.record.spec.name).await?;
         self.stop_if(cancel)?;
 
         let macs = self.macs();
@@ -57,10 +64,6 @@ impl Pod {
         world.domains.publish(&plan, &built, &self.disks, &macs).await.map_err(|e| self.domain_failure(e))?;
         self.phase("xenstore");
         self.stop_if(cancel)?;
-        if !start {
-            self.join_network().await?;
-            self.phase("network");
-        }
         self.enter(PodState::Created, "", "");
         Ok(())
     }

@@ -46,6 +46,8 @@ pub enum Ask {
     Create {
         /// Boot it too.
         start: bool,
+        /// True: its first record is on disk. False: that failed.
+        recorded: oneshot::Receiver<bool>,
         /// The job to end.
         job: Job,
     },
@@ -188,6 +190,20 @@ fn colon(message: &str) -> String {
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The first record of a new pod, on its way to the disk; a pod that is not new has none.
+struct FirstRecord(Option<oneshot::Receiver<bool>>);
+
+impl FirstRecord {
+    /// Waits until it is there.
+    async fn on_disk(&mut self, pod: &str) -> Result<(), Failure> {
+        let Some(recorded) = &mut self.0 else { return Ok(()) };
+        let there = recorded.await.unwrap_or(false);
+        self.0 = None;
+        // Why it is not, the one who asked has been told.
+        if there { Ok(()) } else { Err(Failure::Removed(pod.into())) }
+    }
 }
 
 /// A pod, to its own task.
@@ -355,8 +371,8 @@ impl Pod {
     /// Carries out a request. True: the pod is no more.
     async fn perform(&mut self, ask: Ask, cancel: Cancel) -> bool {
         match ask {
-            Ask::Create { start, job } => {
-                let result = self.create(start, &cancel, &job.progress()).await;
+            Ask::Create { start, recorded, job } => {
+                let result = self.create(start, FirstRecord(Some(recorded)), &cancel, &job.progress()).await;
                 let gone = result.is_err() && self.record.intent == Intent::Remove;
                 job.end(&result);
                 return gone;
@@ -399,8 +415,16 @@ impl Pod {
 
     /// Builds a new pod and perhaps boots it. One that could not be built leaves nothing, not even a record; one that was
     /// built and could not be booted stays, to be looked at.
-    async fn create(&mut self, start: bool, cancel: &Cancel, progress: &Progress) -> Result<(), Failure> {
-        if let Err(failure) = self.build(cancel, progress, start).await {
+    async fn create(
+        &mut self,
+        start: bool,
+        mut first: FirstRecord,
+        cancel: &Cancel,
+        progress: &Progress,
+    ) -> Result<(), Failure> {
+        if let Err(failure) = self.build(cancel, progress, &mut first).await {
+            // A record on its way to the disk must not arrive after it was removed.
+            let _ = first.on_disk(&self.record.spec.name).await;
             tracing::info!(pod_id = %self.record.id, pod = self.record.spec.name, %failure, "pod could not be created: {failure}");
             self.record.intent = Intent::Remove;
             if let Err(rest) = self.erase().await {
@@ -423,7 +447,7 @@ impl Pod {
                 self.release().await?;
             }
             self.reset_containers();
-            if let Err(failure) = self.build(cancel, progress, true).await {
+            if let Err(failure) = self.build(cancel, progress, &mut FirstRecord(None)).await {
                 return Err(self.give_up(failure).await);
             }
         }

@@ -45,7 +45,8 @@ impl Lab {
             let work = work(Running { engine, changes });
             tokio::time::timeout(Duration::from_secs(20), work).await.expect("the engine hangs")
         });
-        runtime.shutdown_background();
+        // A crash ends every thread; here those at work on the disk are waited for, so that they do not meet the next engine.
+        runtime.shutdown_timeout(Duration::from_secs(5));
         result
     }
 

@@ -122,6 +122,19 @@ fn orphans_of_ours_go_and_others_stay() {
 }
 
 #[test]
+fn a_domain_that_bears_our_tag_is_ours_without_a_record_or_a_mark() {
+    let lab = Lab::new();
+    let tag = crate::journal::Journal::open(lab.dir.path()).unwrap().tag();
+    let (_ours, others) = (lab.fake.unmarked(tag), lab.fake.foreign());
+    lab.run(async |r| {
+        let pod = r.started("web", "sleep").await;
+        assert!(pod.id.bears(tag));
+        assert_eq!(r.remove(&pod, true).await, done());
+    });
+    assert_eq!(lab.fake.inventory(), [format!("domain {others}")]);
+}
+
+#[test]
 fn what_could_not_be_given_back_is_tried_again() {
     use super::super::fake::Fault;
     let lab = Lab::new();

@@ -99,6 +99,12 @@ impl DomainTree {
         ops
     }
 
+    /// Its devices.
+    pub fn devices(&self) -> Vec<DeviceId> {
+        let vifs = self.vifs.iter().map(|vif| vif.id(self.domid));
+        vifs.chain(self.vbds.iter().map(|vbd| vbd.id(self.domid))).collect()
+    }
+
     /// What people and tools look for in a domain that runs; nothing works less without it.
     pub fn late_ops(&self) -> Vec<Op> {
         let own = domain_path(self.domid);
