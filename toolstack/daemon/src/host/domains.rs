@@ -29,6 +29,8 @@ use crate::guest::Transport;
 const CLOSE: Duration = Duration::from_secs(5);
 /// How long a dying domain may take to be gone.
 const DIE: Duration = Duration::from_secs(5);
+/// How long after a domain is there the mapping that filled it is let go: by then its guest boots, or nobody waits.
+const UNMAP_AFTER: Duration = Duration::from_millis(20);
 /// Event channel ports of a guest (`max_evtchn_port` of the builder).
 const PORTS: u32 = 1024;
 
@@ -233,6 +235,11 @@ impl<H: Hypervisor> Domains for HostDomains<H> {
         self.marks.put(&tree.devices());
         client.commit(&tree.ops()).await.map_err(store("write the domain's nodes"))?;
         let introduced = client.introduce(tree.domid, tree.store.gfn, tree.store.port).await;
+        let xen = self.xen.clone();
+        tokio::spawn(async move {
+            tokio::time::sleep(UNMAP_AFTER).await;
+            tokio::task::spawn_blocking(move || xen.unmap());
+        });
         introduced.map_err(store("introduce the domain"))
     }
 

@@ -32,8 +32,13 @@ pub trait Hypervisor: Send + Sync + 'static {
     fn host(&self) -> Result<HostInfo>;
 
     /// Builds a domain and leaves it paused: memory populated, kernel and boot image loaded, virtual CPU 0 at the
-    /// kernel's PVH entry. Its xenstore nodes are the caller's to write. On an error nothing of it remains.
+    /// kernel's PVH entry. Its xenstore nodes are the caller's to write. On an error nothing of it remains. What it was
+    /// filled through stays mapped until [`unmap`](Self::unmap).
     fn build(&self, config: &DomainConfig) -> Result<BuiltDomain>;
+
+    /// Lets go of what domains were filled through. That takes about as long as the filling, and nothing waits for it but
+    /// the end of such a domain, so it is for a moment when nobody waits; [`destroy`](Self::destroy) does it first.
+    fn unmap(&self) {}
 
     /// All domains, dom0 included, by number.
     fn list(&self) -> Result<Vec<DomainInfo>>;

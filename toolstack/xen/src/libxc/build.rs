@@ -90,15 +90,15 @@ impl<'a> Builder<'a> {
         Ok(domid)
     }
 
-    /// Makes of the empty domain one that can be unpaused.
-    pub fn fill(mut self, domid: Domid) -> Result<BuiltDomain> {
+    /// Makes of the empty domain one that can be unpaused. The mapping through which it was filled is still to be dropped.
+    pub fn fill(mut self, domid: Domid) -> Result<(BuiltDomain, Foreign)> {
         let (store_port, console_port) = self.limits(domid)?;
         self.phase("limits");
         self.policy(domid)?;
         self.phase("cpu_policy");
         self.populate(domid)?;
         self.phase("populate");
-        self.load(domid)?;
+        let memory = self.load(domid)?;
         self.phase("load");
         self.parameters(domid, store_port, console_port)?;
         self.phase("parameters");
@@ -107,14 +107,15 @@ impl<'a> Builder<'a> {
         let start_info = self.layout.start_info.first * PAGE_SIZE as u64;
         cpu::set_context(self.handle, domid, self.config.kernel.entry(), start_info, self.config.max_vcpus)?;
         self.phase("cpu_state");
-        Ok(BuiltDomain {
+        let built = BuiltDomain {
             domid,
             store_gfn: pvh::XENSTORE_GFN,
             store_port,
             console_gfn: pvh::CONSOLE_GFN,
             console_port,
             phases: self.phases,
-        })
+        };
+        Ok((built, memory))
     }
 
     fn phase(&mut self, name: &str) {
@@ -201,7 +202,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Writes kernel, boot image, start info and the special pages through one mapping.
-    fn load(&self, domid: Domid) -> Result<()> {
+    fn load(&self, domid: Domid) -> Result<Foreign> {
         let Layout { kernel, boot_image, start_info, memory_map, .. } = &self.layout;
         let acpi = (self.config.max_vcpus > 1).then(|| acpi::build(self.config.max_vcpus));
 
@@ -243,7 +244,7 @@ impl<'a> Builder<'a> {
             memory.pages(special + 3..special + 4).copy_from_slice(&acpi.tables[..]);
             memory.pages(special + 4..special + 5).copy_from_slice(&acpi.rsdp[..]);
         }
-        Ok(())
+        Ok(memory)
     }
 
     fn parameters(&self, domid: Domid, store_port: u32, console_port: u32) -> Result<()> {

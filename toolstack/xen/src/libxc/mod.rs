@@ -4,6 +4,7 @@
 //! - `build`, `memory`, `cpu`: the PVH builder.
 //! - here: everything else one asks of a domain that is there.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use xenctrl_sys as xc;
@@ -21,6 +22,7 @@ mod memory;
 
 use build::{Builder, MAXMEM_SLACK_KIB, is_out_of_memory};
 use handle::{Handle, Pool, check};
+use memory::Foreign;
 
 pub use build::MAX_VCPUS;
 pub(crate) use handle::silent_logger;
@@ -32,6 +34,8 @@ const PAGE_KIB: u64 = 4;
 #[derive(Default)]
 pub struct Libxc {
     pool: Pool,
+    /// Mappings of domains that were built, until somebody has time to unmap them.
+    mapped: Mutex<Vec<Foreign>>,
 }
 
 impl Libxc {
@@ -106,14 +110,22 @@ impl Hypervisor for Libxc {
         let handle = self.pool.take()?;
         let mut builder = Builder::new(&handle, config)?;
         let domid = builder.create().map_err(|error| self.explain(&handle, config, error))?;
-        builder.fill(domid).map_err(|error| {
+        let filled = builder.fill(domid).map_err(|error| {
             // The figures first: the destruction would free what was missing.
             let error = self.explain(&handle, config, error);
             // Nobody has mapped or bound anything of it yet: it goes at once.
             // SAFETY: plain numbers.
             unsafe { xc::xc_domain_destroy(handle.xc(), domid.0.into()) };
             error
-        })
+        });
+        let (built, memory) = filled?;
+        self.mapped.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
+        Ok(built)
+    }
+
+    fn unmap(&self) {
+        let mapped = std::mem::take(&mut *self.mapped.lock().unwrap_or_else(PoisonError::into_inner));
+        drop(mapped);
     }
 
     fn list(&self) -> Result<Vec<DomainInfo>> {
@@ -173,6 +185,7 @@ impl Hypervisor for Libxc {
     }
 
     fn destroy(&self, domain: DomainRef) -> Result<Destroyed> {
+        self.unmap();
         let handle = self.pool.take()?;
         let ours = |info: Option<DomainInfo>| info.filter(|info| info.uuid == domain.uuid);
         if ours(self.info_with(&handle, domain.domid)?).is_none() {
