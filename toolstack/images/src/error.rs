@@ -195,6 +195,21 @@ impl ErrorKind {
         Error { image: image.to_string(), kind: self }
     }
 
+    /// Whether it is the image's bytes that are wrong, so that the next try ends the same way.
+    pub(crate) fn blames_the_image(&self) -> bool {
+        matches!(
+            self,
+            Self::DigestMismatch { .. }
+                | Self::Truncated { .. }
+                | Self::Escape { .. }
+                | Self::BadEntry { .. }
+                | Self::BadLayer { .. }
+                | Self::Unsupported { .. }
+                | Self::TooLarge { .. }
+                | Self::Corrupt { .. }
+        )
+    }
+
     /// An I/O error on the store's own files.
     pub(crate) fn store(act: &'static str, path: impl Into<PathBuf>, cause: io::Error) -> Self {
         Self::Store { act, path: path.into(), cause }

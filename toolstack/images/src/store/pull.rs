@@ -55,10 +55,30 @@ impl ImageStore {
         plan.announce(&progress);
         let cancel = Cancel::default();
         let _guard = cancel.guard();
+        let built = self.fetch_and_build(&client, &plan, &cancel, &progress).await;
+        if built.as_ref().is_err_and(ErrorKind::blames_the_image) {
+            // Nobody will come back for the sound layers of an image that is not.
+            for layer in &plan.layers {
+                let _downloading = self.inner.blobs.lock(&layer.digest).await;
+                let stem = layer.digest.file_stem();
+                let _ = durable::remove(&self.ingest_dir().join(format!("{stem}.partial")));
+                let _ = durable::remove(&self.ingest_dir().join(stem));
+            }
+        }
+        built
+    }
+
+    async fn fetch_and_build(
+        &self,
+        client: &Client,
+        plan: &Arc<Plan>,
+        cancel: &Cancel,
+        progress: &ProgressFn,
+    ) -> Result<Image, ErrorKind> {
         let used = Arc::new(AtomicU64::new(0));
-        let fetching = (0..plan.layers.len()).map(|layer| self.layer(&client, layer, &plan, &used, &cancel, &progress));
+        let fetching = (0..plan.layers.len()).map(|layer| self.layer(client, layer, plan, &used, cancel, progress));
         let spools: Vec<Spool> = stream::iter(fetching).buffered(AT_ONCE).try_collect().await?;
-        let (store, plan, progress) = (self.clone(), plan.clone(), progress.clone());
+        let (store, plan, cancel, progress) = (self.clone(), plan.clone(), cancel.clone(), progress.clone());
         blocking(move || {
             let image = store.build(&plan, &spools, &cancel, &progress)?;
             for layer in &plan.layers {
