@@ -11,6 +11,7 @@
 //! none        marked      ours without a record: taken away; so is one whose UUID bears our tag
 //! none        neither     not ours: not touched
 //! ```
+//! When the domains cannot be seen, nothing is touched at all: what looks gone may be running.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -39,6 +40,16 @@ pub struct Report {
     pub problems: Vec<String>,
 }
 
+impl Report {
+    /// The same, with its problems in the log.
+    fn told(self) -> Self {
+        for problem in &self.problems {
+            tracing::error!("{problem}");
+        }
+        self
+    }
+}
+
 impl Engine {
     /// Brings back the pods on disk and makes the world agree with them. Call once, before anything else is asked.
     ///
@@ -50,14 +61,7 @@ impl Engine {
         for (id, error) in &loaded.broken {
             report.problems.push(format!("pod {id}: {error}"));
         }
-        let domains: HashMap<PodId, DomainView> = match self.world.domains.list().await {
-            Ok(list) => list.into_iter().map(|d| (d.id, d)).collect(),
-            Err(error) => {
-                // Without Xen there are no domains. The pods are shown as they were.
-                report.problems.push(format!("domains: {error}"));
-                HashMap::new()
-            }
-        };
+        let seen = self.world.domains.list().await;
         for record in &loaded.records {
             if let Some(lease) = &record.lease
                 && let Err(error) = self.world.net.reserve(record.id, lease)
@@ -65,6 +69,19 @@ impl Engine {
                 report.problems.push(format!("pod {}: {error}", record.spec.name));
             }
         }
+        let domains: HashMap<PodId, DomainView> = match seen {
+            Ok(list) => list.into_iter().map(|d| (d.id, d)).collect(),
+            Err(error) => {
+                report.problems.push(format!("domains: {error}; the pods are left alone and shown as they were"));
+                for mut record in loaded.records {
+                    if record.state.is_live() {
+                        record.message = format!("not looked at since the daemon started: {error}");
+                    }
+                    self.adopt(record, None);
+                }
+                return Ok(report.told());
+            }
+        };
         let alive = |r: &Record| domains.get(&r.id).filter(|d| d.shutdown.is_none() && !d.dying);
         let goes_on = |r: &Record| r.intent == Intent::Run && alive(r).is_some();
 
@@ -122,10 +139,7 @@ impl Engine {
         if let Err(error) = self.world.disks.reconcile(&files).await {
             report.problems.push(format!("devices: {error}"));
         }
-        for problem in &report.problems {
-            tracing::error!("{problem}");
-        }
-        Ok(report)
+        Ok(report.told())
     }
 
     /// Takes away what has no record and bears our mark, or our tag: its record never reached the disk.

@@ -56,6 +56,7 @@ struct State {
     ports: BTreeSet<PodId>,
     images: Vec<Arc<ImageInfo>>,
     pulls: usize,
+    hidden: bool,
 }
 
 /// The world.
@@ -175,6 +176,11 @@ impl Fake {
     pub fn pause_from_outside(&self, id: PodId, paused: bool) {
         self.state().domains.get_mut(&id).unwrap().paused = paused;
         self.changes.send_modify(|n| *n += 1);
+    }
+
+    /// From now on the hypervisor cannot be reached, or can be again.
+    pub fn hide(&self, hidden: bool) {
+        self.state().hidden = hidden;
     }
 
     /// A domain that has our mark and no record.
@@ -332,6 +338,9 @@ impl Domains for Fake {
 
     async fn list(&self) -> Result<Vec<DomainView>, DomainError> {
         let state = self.state();
+        if state.hidden {
+            return Err(HypervisorError::Unavailable { reason: "cannot open /dev/xen/privcmd".into() }.into());
+        }
         let view = |(id, d): (&PodId, &Domain)| DomainView {
             id: *id,
             domid: d.domid,

@@ -112,6 +112,31 @@ fn what_happened_while_the_daemon_was_away_is_told() {
 }
 
 #[test]
+fn pods_that_cannot_be_seen_are_left_alone() {
+    let lab = Lab::new();
+    let (id, domid) = lab.run(async |r| {
+        let pod = r.started("web", "sleep").await;
+        (pod.id, pod.status().domid)
+    });
+    let orphan = lab.fake.orphan();
+    let before = lab.fake.inventory();
+    lab.fake.hide(true);
+    lab.run(async |r| {
+        let status = r.engine.pod(id).unwrap().status();
+        assert_eq!(status.state(), PodState::Running);
+        assert!(status.record.message.contains("cannot open /dev/xen/privcmd"), "{}", status.record.message);
+    });
+    assert_eq!(lab.fake.inventory(), before);
+    lab.fake.hide(false);
+    lab.run(async |r| {
+        let status = r.engine.pod(id).unwrap().status();
+        assert_eq!((status.state(), status.domid), (PodState::Running, domid));
+        assert_eq!(status.record.message, "");
+    });
+    assert!(!lab.fake.inventory().contains(&format!("domain {orphan}")));
+}
+
+#[test]
 fn orphans_of_ours_go_and_others_stay() {
     let lab = Lab::new();
     let (ours, others) = (lab.fake.orphan(), lab.fake.foreign());
