@@ -14,7 +14,7 @@ use crate::acpi;
 use crate::hypervisor::{BuiltDomain, DomainConfig, Errno, HypervisorError, Phase, Result};
 use crate::ids::Domid;
 use crate::kernel::{BootImage, KernelError, KernelImage};
-use crate::pvh::{self, Frames, Layout, StartInfo};
+use crate::pvh::{self, Frames, Layout, Seed, StartInfo};
 
 const PAGE_SIZE: usize = 4096;
 
@@ -226,9 +226,14 @@ impl<'a> Builder<'a> {
             padding.fill(0);
             boot_image_at = Some((part.first * PAGE_SIZE as u64, image.size()));
         }
+        let mut seed: Seed = [0; 64];
+        // Up to 256 bytes come whole or not at all (getrandom(2)).
+        rustix::rand::getrandom(&mut seed, rustix::rand::GetRandomFlags::empty())
+            .map_err(|errno| HypervisorError::Call { call: "getrandom", domid: Some(domid), errno: errno.into() })?;
         let info = StartInfo {
             address: start_info.first * PAGE_SIZE as u64,
             boot_image: boot_image_at,
+            seed: &seed,
             cmdline: &self.config.cmdline,
             rsdp: acpi.as_ref().map(|_| pvh::ACPI_RSDP),
             memory_map,

@@ -12,7 +12,7 @@ use crate::kernel::{KernelError, KernelImage};
 
 mod start_info;
 
-pub use start_info::StartInfo;
+pub use start_info::{Seed, StartInfo};
 
 const PAGE: u64 = 4096;
 

@@ -63,6 +63,7 @@ fn the_start_info_is_as_the_header_says() {
     let info = StartInfo {
         address: 0x60_0000,
         boot_image: Some((0x50_0000, 0x1234)),
+        seed: &[0xa5; 64],
         cmdline: "console=hvc0",
         rsdp: Some(ACPI_RSDP),
         memory_map: &memory_map,
@@ -71,20 +72,24 @@ fn the_start_info_is_as_the_header_says() {
     assert_eq!(bytes.len(), StartInfo::size("console=hvc0", 2));
     let u32_at = |at: usize| u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap());
     let u64_at = |at: usize| u64::from_le_bytes(bytes[at..at + 8].try_into().unwrap());
-    assert_eq!([u32_at(0), u32_at(4), u32_at(8), u32_at(12)], [0x336e_c578, 1, 0, 1]);
-    let (modules, cmdline, map) = (0x60_0000 + 56, 0x60_0000 + 56 + 32 + 48, 0x60_0000 + 56 + 32);
+    assert_eq!([u32_at(0), u32_at(4), u32_at(8), u32_at(12)], [0x336e_c578, 1, 0, 2]);
+    let (modules, cmdline, map) = (0x60_0000 + 56, 0x60_0000 + 56 + 64 + 48, 0x60_0000 + 56 + 64);
     assert_eq!([u64_at(16), u64_at(24), u64_at(32), u64_at(40)], [modules, cmdline, 0xfc00_2000, map]);
     assert_eq!([u32_at(48), u32_at(52)], [2, 0]);
     assert_eq!([u64_at(56), u64_at(64), u64_at(72), u64_at(80)], [0x50_0000, 0x1234, 0, 0]);
-    assert_eq!([u64_at(88), u64_at(96), u64_at(104)], [0, 0x200_0000, 1]);
-    assert_eq!([u64_at(112), u64_at(120), u64_at(128)], [0xfc00_1000, 0x2000, 3]);
-    assert_eq!(&bytes[136..], b"console=hvc0\0");
+    // The seed follows the command line, after its name.
+    assert_eq!([u64_at(88), u64_at(96), u64_at(104), u64_at(112)], [cmdline + 13 + 9, 64, cmdline + 13, 0]);
+    assert_eq!([u64_at(120), u64_at(128), u64_at(136)], [0, 0x200_0000, 1]);
+    assert_eq!([u64_at(144), u64_at(152), u64_at(160)], [0xfc00_1000, 0x2000, 3]);
+    assert_eq!(&bytes[168..190], b"console=hvc0\0rng-seed\0");
+    assert_eq!(bytes[190..], [0xa5; 64]);
 }
 
 #[test]
 fn without_a_boot_image_there_is_no_module() {
-    let info = StartInfo { address: 0x60_0000, boot_image: None, cmdline: "", rsdp: None, memory_map: &[] };
+    let info =
+        StartInfo { address: 0x60_0000, boot_image: None, seed: &[0; 64], cmdline: "", rsdp: None, memory_map: &[] };
     let bytes = info.bytes();
     assert_eq!(bytes[12..24], [0; 12]);
-    assert_eq!(bytes.len(), 56 + 32 + 1);
+    assert_eq!(bytes.len(), 56 + 64 + 1 + 9 + 64);
 }
