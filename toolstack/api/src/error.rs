@@ -33,6 +33,8 @@ names! {
     NoSuchJob = "org.xenpod1.Error.NoSuchJob",
     /// The pod's name is taken.
     PodExists = "org.xenpod1.Error.PodExists",
+    /// The pod has a container of that name already.
+    ContainerExists = "org.xenpod1.Error.ContainerExists",
     /// The request does not fit the object's state. Nothing was done.
     BadState = "org.xenpod1.Error.BadState",
     /// The manifest is not YAML, not a Pod, or holds a value that is out of bounds.
@@ -61,6 +63,8 @@ names! {
     NetworkFailed = "org.xenpod1.Error.NetworkFailed",
     /// The guest did not boot, or does not keep to the protocol.
     GuestFailed = "org.xenpod1.Error.GuestFailed",
+    /// An init container of the pod failed, and is not to be run again.
+    InitFailed = "org.xenpod1.Error.InitFailed",
     /// The command does not exist in the container.
     CommandNotFound = "org.xenpod1.Error.CommandNotFound",
     /// The command exists and could not be executed.

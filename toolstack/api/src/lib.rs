@@ -15,5 +15,6 @@ pub mod manifest;
 #[cfg(feature = "proxy")]
 pub mod proxy;
 pub mod quantity;
+pub mod signal;
 pub mod spec;
 pub mod state;

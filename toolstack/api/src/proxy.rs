@@ -97,6 +97,12 @@ pub trait Pod {
     fn stop(&self, options: Options<'_>) -> zbus::Result<OwnedObjectPath>;
     /// Removes it. Option `force` (b): even while it runs.
     fn remove(&self, options: Options<'_>) -> zbus::Result<OwnedObjectPath>;
+    /// Makes a container in it. Options `start` (b), `restart_policy` (s). Returns the job and the container.
+    fn create_container(
+        &self,
+        container: &str,
+        options: Options<'_>,
+    ) -> zbus::Result<(OwnedObjectPath, OwnedObjectPath)>;
     /// Pauses its domain.
     fn pause(&self, options: Options<'_>) -> zbus::Result<()>;
     /// Lets its domain run again.
@@ -127,6 +133,16 @@ pub trait Pod {
 /// A container.
 #[zbus::proxy(interface = "org.xenpod1.Container", default_service = "org.xenpod1")]
 pub trait Container {
+    /// Runs its command.
+    fn start(&self, options: Options<'_>) -> zbus::Result<OwnedObjectPath>;
+    /// Ends it in order. Option `grace_seconds` (u).
+    fn stop(&self, options: Options<'_>) -> zbus::Result<OwnedObjectPath>;
+    /// Sends it a signal. Option `all` (b): to all its processes.
+    fn kill(&self, signal: u32, options: Options<'_>) -> zbus::Result<()>;
+    /// Removes it. Option `force` (b): even while it runs.
+    fn remove(&self, options: Options<'_>) -> zbus::Result<OwnedObjectPath>;
+    /// Gives it another name.
+    fn rename(&self, name: &str, options: Options<'_>) -> zbus::Result<()>;
     /// Its output so far, and with option `follow` (b) what comes, as two pipes: standard output and standard error.
     fn logs(&self, options: Options<'_>) -> zbus::Result<(OwnedFd, OwnedFd)>;
     /// Runs a command in it: the object to wait on, and its standard input, output and error.
@@ -141,6 +157,9 @@ pub trait Container {
     /// Its name.
     #[zbus(property)]
     fn name(&self) -> zbus::Result<String>;
+    /// `app`, `init`, `sidecar` or `added`.
+    #[zbus(property)]
+    fn role(&self) -> zbus::Result<String>;
     /// Its state.
     #[zbus(property)]
     fn state(&self) -> zbus::Result<String>;

@@ -2,8 +2,11 @@
 //!
 //! These are internal types, kept in the journal; the wire type is the manifest. Sizes are bytes unless the name says otherwise.
 
+mod health;
+
 use std::collections::BTreeMap;
 
+pub use health::{Action, HttpGet, Lifecycle, ProbeSpec, Probes};
 use serde::{Deserialize, Serialize};
 
 /// A pod.
@@ -29,7 +32,7 @@ pub struct PodSpec {
     pub dns: DnsSpec,
     /// Kernel parameters of the pod's own network and IPC.
     pub sysctls: BTreeMap<String, String>,
-    /// The containers, in the order they are started.
+    /// The containers, in the order they are started: those of `initContainers` first.
     pub containers: Vec<ContainerSpec>,
     /// Directories that containers share.
     pub volumes: Vec<VolumeSpec>,
@@ -43,6 +46,24 @@ pub struct PodSpec {
     pub mac: Option<[u8; 6]>,
     /// Where the containers' writable layers are.
     pub scratch: Scratch,
+}
+
+impl PodSpec {
+    /// What happens when the container at that place ends: what it says itself, else what the pod says. One that was made in the
+    /// running pod is left to who made it.
+    #[must_use]
+    pub fn restart_policy_of(&self, container: usize) -> RestartPolicy {
+        match self.containers.get(container) {
+            Some(ContainerSpec { restart_policy: Some(policy), .. }) => *policy,
+            Some(ContainerSpec { role: Role::Added, .. }) => RestartPolicy::Never,
+            Some(ContainerSpec { role: Role::Sidecar, .. }) => RestartPolicy::Always,
+            // One that has done its work is not run again.
+            Some(ContainerSpec { role: Role::Init, .. }) if self.restart_policy == RestartPolicy::Always => {
+                RestartPolicy::OnFailure
+            }
+            _ => self.restart_policy,
+        }
+    }
 }
 
 /// Where the containers' writable layers are.
@@ -76,6 +97,15 @@ impl RestartPolicy {
             Self::OnFailure => "OnFailure",
             Self::Never => "Never",
         }
+    }
+}
+
+impl std::str::FromStr for RestartPolicy {
+    type Err = crate::state::UnknownWord;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        let known = [Self::Always, Self::OnFailure, Self::Never].into_iter().find(|p| p.as_str() == word);
+        known.ok_or_else(|| crate::state::UnknownWord(word.into(), "restart policy"))
     }
 }
 
@@ -141,6 +171,45 @@ pub struct ContainerSpec {
     pub mounts: Vec<MountSpec>,
     /// Ports it says it listens on: shown, not acted on.
     pub ports: Vec<PortSpec>,
+    /// Its part in the pod's life.
+    #[serde(default)]
+    pub role: Role,
+    /// What happens when it ends, where that is not what the pod says.
+    #[serde(default)]
+    pub restart_policy: Option<RestartPolicy>,
+    /// How its health is looked at.
+    #[serde(default)]
+    pub probes: Probes,
+    /// What is done at its start and before its end.
+    #[serde(default)]
+    pub lifecycle: Lifecycle,
+}
+
+/// A container's part in the life of its pod.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Role {
+    /// One of `containers`: started with the others, and the pod lasts until all of them have ended.
+    #[default]
+    App,
+    /// One of `initContainers`: runs to its end before the next is started.
+    Init,
+    /// One of `initContainers` that is restarted always: it stays beside the others and ends after them.
+    Sidecar,
+    /// Made in the running pod: started by request only.
+    Added,
+}
+
+impl Role {
+    /// The word on the bus.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::App => "app",
+            Self::Init => "init",
+            Self::Sidecar => "sidecar",
+            Self::Added => "added",
+        }
+    }
 }
 
 /// Who a container runs as and what it may do.

@@ -46,6 +46,11 @@ pub enum Command {
     Logs(Logs),
     /// Run a command in a container.
     Exec(Exec),
+    /// Send a signal to a container.
+    Kill(Kill),
+    /// Make, start, end, remove and rename containers one by one, in a running pod.
+    #[command(subcommand)]
+    Container(ContainerCommand),
     /// Fetch an image from a registry.
     Pull(Pull),
     /// Take an image from an archive or a layout.
@@ -220,6 +225,140 @@ pub struct Exec {
     pub command: Vec<String>,
 }
 
+/// `kill`
+#[derive(Debug, Args)]
+pub struct Kill {
+    /// The container; needed when the pod has several.
+    #[arg(short, long, value_name = "NAME")]
+    pub container: Option<String>,
+    #[command(flatten)]
+    pub signal: Signal,
+    /// The pod.
+    pub pod: String,
+}
+
+/// A signal and whom it is for.
+#[derive(Debug, Args)]
+pub struct Signal {
+    /// The signal, by name or number.
+    #[arg(short, long, default_value = "KILL", value_parser = signal)]
+    pub signal: u32,
+    /// Send it to all processes of the container, not just the first.
+    #[arg(short, long)]
+    pub all: bool,
+}
+
+fn signal(text: &str) -> Result<u32, String> {
+    xenpod_api::signal::parse(text).ok_or_else(|| "not a signal: a name such as TERM, or 1 to 64".into())
+}
+
+/// `container`
+#[derive(Debug, Subcommand)]
+pub enum ContainerCommand {
+    /// Make a container in a running pod.
+    Create(ContainerCreate),
+    /// Start containers that were made or have ended.
+    Start(Containers),
+    /// End containers: the stop signal, a time of grace, SIGKILL. They stay ended, and their pod runs on.
+    Stop(ContainerStop),
+    /// Send a signal to containers.
+    Kill(ContainerKill),
+    /// Remove containers.
+    Rm(ContainerRm),
+    /// Give a container another name.
+    Rename(ContainerRename),
+    /// List the containers of a pod.
+    Ls(ContainerLs),
+}
+
+/// `container create`
+#[derive(Debug, Args)]
+pub struct ContainerCreate {
+    /// Take it from a Kubernetes Container in YAML or JSON; `-` is standard input.
+    #[arg(short, long, value_name = "CONTAINER.yaml", conflicts_with_all = ["image", "name", "env", "workdir"])]
+    pub file: Option<PathBuf>,
+    /// Its name; made of the image's name when it is not given.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Set an environment variable; without `=V`, take it from here.
+    #[arg(short, long, value_name = "K=V")]
+    pub env: Vec<String>,
+    /// Start in this folder.
+    #[arg(short, long, value_name = "DIR")]
+    pub workdir: Option<String>,
+    /// What happens when it ends.
+    #[arg(long, value_name = "POLICY", value_parser = ["Always", "OnFailure", "Never"])]
+    pub restart: Option<String>,
+    /// Start it too.
+    #[arg(short, long)]
+    pub start: bool,
+    /// The pod.
+    pub pod: String,
+    /// The image.
+    #[arg(required_unless_present = "file")]
+    pub image: Option<String>,
+    /// The command and its arguments, instead of the image's.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
+    pub command: Vec<String>,
+}
+
+/// Containers of a pod.
+#[derive(Debug, Args)]
+pub struct Containers {
+    /// The pod.
+    pub pod: String,
+    /// The containers' names.
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub containers: Vec<String>,
+}
+
+/// `container stop`
+#[derive(Debug, Args)]
+pub struct ContainerStop {
+    /// Seconds between the stop signal and the end; the pod's own when not given.
+    #[arg(short = 't', long, value_name = "S")]
+    pub time: Option<u32>,
+    #[command(flatten)]
+    pub of: Containers,
+}
+
+/// `container kill`
+#[derive(Debug, Args)]
+pub struct ContainerKill {
+    #[command(flatten)]
+    pub signal: Signal,
+    #[command(flatten)]
+    pub of: Containers,
+}
+
+/// `container rm`
+#[derive(Debug, Args)]
+pub struct ContainerRm {
+    /// Even when they run.
+    #[arg(short, long)]
+    pub force: bool,
+    #[command(flatten)]
+    pub of: Containers,
+}
+
+/// `container rename`
+#[derive(Debug, Args)]
+pub struct ContainerRename {
+    /// The pod.
+    pub pod: String,
+    /// The container.
+    pub container: String,
+    /// Its new name.
+    pub name: String,
+}
+
+/// `container ls`
+#[derive(Debug, Args)]
+pub struct ContainerLs {
+    /// The pod.
+    pub pod: String,
+}
+
 /// `pull`
 #[derive(Debug, Args)]
 pub struct Pull {
@@ -271,6 +410,19 @@ mod tests {
         let Ok(Command::Exec(exec)) = parse("xenpodctl exec pod -c web -it -- sh -l") else { panic!("exec") };
         assert_eq!((exec.container.as_deref(), exec.interactive, exec.tty), (Some("web"), true, true));
         assert_eq!(exec.command, ["sh", "-l"]);
+        let Ok(Command::Kill(kill)) = parse("xenpodctl kill -s SIGUSR1 -c web pod") else { panic!("kill") };
+        assert_eq!((kill.signal.signal, kill.pod.as_str()), (10, "pod"));
+        assert!(parse("xenpodctl kill -s NOSUCH pod").is_err());
+        let Ok(Command::Container(ContainerCommand::Create(create))) =
+            parse("xenpodctl container create --start --name c pod img sh -c x")
+        else {
+            panic!("container create");
+        };
+        assert_eq!((create.start, create.command.join(" ")), (true, "sh -c x".to_string()));
+        assert!(parse("xenpodctl container create pod").is_err());
+        assert!(parse("xenpodctl container create -f c.yaml pod").is_ok());
+        assert!(parse("xenpodctl container rm -f pod a b").is_ok());
+        assert!(parse("xenpodctl container rename pod a b").is_ok());
         assert!(parse("xenpodctl logs pod -c web -f").is_ok());
         assert!(parse("xenpodctl create -f pod.yaml").is_ok());
         assert!(parse("xenpodctl rm -f a b").is_ok());

@@ -47,24 +47,27 @@ impl Client {
         Ok(ImageProxy::builder(&self.bus).path(path).cache_properties(CacheProperties::No).build().await?)
     }
 
-    /// The container of that name, or the pod's only one.
+    /// The container of that name, or the pod's only one; init containers and sidecars are only found by name.
     pub async fn container(&self, pod: &str, name: Option<&str>) -> Result<ContainerProxy<'static>, Failure> {
-        let mut names = Vec::new();
+        let (mut names, mut only) = (Vec::new(), Vec::new());
         for path in self.pod(pod).await?.containers().await? {
             let container = self.container_at(path).await?;
             let its = container.name().await?;
             if name == Some(its.as_str()) {
                 return Ok(container);
             }
-            names.push((its, container));
+            if name.is_none() && matches!(container.role().await?.as_str(), "app" | "added") {
+                only.push(container);
+            }
+            names.push(its);
         }
-        let list = names.iter().map(|(n, _)| n.as_str()).collect::<Vec<_>>().join(", ");
+        let list = names.join(", ");
         match name {
             Some(name) => Err(Failure::Daemon {
                 name: xenpod_api::error::ErrorName::NoSuchContainer.as_str().into(),
                 message: format!("pod {pod} has no container {name:?}; it has: {list}"),
             }),
-            None if names.len() == 1 => Ok(names.remove(0).1),
+            None if only.len() == 1 => Ok(only.remove(0)),
             None if names.is_empty() => Err(Failure::Usage(format!("pod {pod} has no container"))),
             None => Err(Failure::Usage(format!("pod {pod} has several containers; choose one with -c: {list}"))),
         }

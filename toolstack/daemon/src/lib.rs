@@ -28,3 +28,4 @@ pub mod notify;
 pub mod security;
 #[cfg(test)]
 mod testing;
+mod tls;

@@ -37,6 +37,7 @@ pub fn record(name: &str) -> Record {
         kernel_digest: String::new(),
         domid: None,
         next_stream: 1,
+        disks: Vec::new(),
         last_event: 0,
         rest: BTreeMap::new(),
     }

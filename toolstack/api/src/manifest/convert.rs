@@ -1,14 +1,48 @@
 //! From the typed Pod to a [`PodSpec`]: defaults filled in, every value checked.
 
 mod container;
+mod health;
 mod pod;
 
+pub use pod::MAX_CONTAINERS;
+
+use k8s_openapi::api::core::v1 as core;
+
 use super::{Problem, ProblemKind};
-use crate::spec::PodSpec;
+use crate::spec::{ContainerSpec, PodSpec, Role};
 
 /// Converts; `None` when a problem leaves nothing to convert to. Any problem refuses the manifest.
-pub(super) fn convert(pod: &k8s_openapi::api::core::v1::Pod, problems: &mut Vec<Problem>) -> Option<PodSpec> {
+pub(super) fn convert(pod: &core::Pod, problems: &mut Vec<Problem>) -> Option<PodSpec> {
     pod::convert(pod, &mut Report { problems })
+}
+
+/// Converts a container that is to be made in `pod`. The paths of its problems begin at the container.
+pub(super) fn added(
+    c: &core::Container,
+    pod: &PodSpec,
+    security: Option<&core::PodSecurityContext>,
+    problems: &mut Vec<Problem>,
+) -> ContainerSpec {
+    // Within, the paths begin with a dot, as below a container with a path.
+    let mut own: Vec<Problem> = problems.drain(..).map(|p| Problem { path: format!(".{}", p.path), ..p }).collect();
+    let mut report = Report { problems: &mut own };
+    let mut spec = container::convert(c, "", security, &mut report);
+    spec.role = Role::Added;
+    if c.restart_policy.is_some() {
+        report.unsupported(".restartPolicy", "is not supported; the option restart_policy says it");
+    }
+    for (k, m) in spec.mounts.iter().enumerate() {
+        if !pod.volumes.iter().any(|v| v.name == m.volume) {
+            let text =
+                format!("pod {} has no volume {:?}; a volume is named in the pod's manifest", pod.name, m.volume);
+            report.invalid(format!(".volumeMounts[{k}].name"), text);
+        }
+    }
+    problems.extend(own.into_iter().map(|mut p| {
+        p.path = p.path.trim_start_matches('.').into();
+        p
+    }));
+    spec
 }
 
 /// Where problems go.
@@ -23,6 +57,13 @@ impl Report<'_> {
 
     fn unsupported(&mut self, path: impl Into<String>, text: impl Into<String>) {
         self.add(ProblemKind::Unsupported, path.into(), text.into());
+    }
+
+    /// Whether something at that path, or below it, has been reported.
+    fn has(&self, path: &str) -> bool {
+        let below =
+            |p: &Problem| p.path.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        self.problems.iter().any(below)
     }
 
     fn add(&mut self, kind: ProblemKind, path: String, text: String) {
@@ -44,6 +85,10 @@ fn is_label(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         && !text.starts_with('-')
         && !text.ends_with('-')
+}
+
+pub(super) fn check_label(text: &str) -> Result<(), String> {
+    if is_label(text) { Ok(()) } else { Err(label_text(text)) }
 }
 
 /// The sentence for a name that is not a label.

@@ -12,10 +12,11 @@ mod expand;
 mod locate;
 mod support;
 
+pub use convert::MAX_CONTAINERS;
 use serde_yaml::Value;
 
 use crate::error::ErrorName;
-use crate::spec::PodSpec;
+use crate::spec::{ContainerSpec, PodSpec};
 
 /// The largest manifest that is read: Kubernetes' own limit for an object is about this.
 pub const MAX_BYTES: usize = 1 << 20;
@@ -65,6 +66,9 @@ pub enum ManifestError {
     /// YAML, and not a Pod.
     #[error("the manifest is not a Pod: {0}")]
     NotAPod(String),
+    /// YAML, and not a Container.
+    #[error("this is not a container: {0}")]
+    NotAContainer(String),
     /// A Pod with problems, in the order of their lines.
     #[error("the manifest was refused: {}", list(.0))]
     Problems(Vec<Problem>),
@@ -114,6 +118,11 @@ pub fn parse(text: &str) -> Result<PodSpec, ManifestError> {
         }
     }
     let mut problems = support::unsupported(&value);
+    if value.get("spec").is_some_and(|spec| spec.is_mapping() && spec.get("containers").is_none()) {
+        let text = "is missing; name the containers, or write `containers: []` for a pod that gets them later";
+        let path = "spec.containers".into();
+        problems.push(Problem { path, line: None, kind: ProblemKind::Invalid, text: text.into() });
+    }
     support::numbers_to_quantities(&mut value);
     let mut unknown = Vec::new();
     let pod = serde_ignored::deserialize(&value, |path| unknown.push(locate::dotted(&path.to_string())));
@@ -125,14 +134,54 @@ pub fn parse(text: &str) -> Result<PodSpec, ManifestError> {
             return Err(ManifestError::NotAPod(from_text.unwrap_or(from_value).to_string()));
         }
     };
+    note_unknown(unknown, &mut problems);
+    finish(text, convert::convert(&pod, &mut problems), problems)
+}
+
+/// Parses one container, a core/v1 Container in YAML or JSON, that is to be made in a pod. Its volumes are the pod's, and what the
+/// pod's security context says holds for it.
+pub fn parse_container(text: &str, pod: &PodSpec, pod_manifest: &str) -> Result<ContainerSpec, ManifestError> {
+    if text.len() > MAX_BYTES {
+        return Err(ManifestError::TooLong(text.len()));
+    }
+    let mut value: Value = serde_yaml::from_str(text).map_err(|e| ManifestError::Syntax(e.to_string()))?;
+    if !value.is_mapping() {
+        return Err(ManifestError::NotAContainer("it has no keys; a container has at least `name` and `image`".into()));
+    }
+    let mut problems = support::unsupported_in_container(&value);
+    support::quantities_of_container(&mut value);
+    let mut unknown = Vec::new();
+    let container: k8s_openapi::api::core::v1::Container =
+        serde_ignored::deserialize(&value, |path| unknown.push(locate::dotted(&path.to_string())))
+            .map_err(|e| ManifestError::NotAContainer(e.to_string()))?;
+    note_unknown(unknown, &mut problems);
+    // It was parsed when the pod was made.
+    let outer = serde_yaml::from_str::<k8s_openapi::api::core::v1::Pod>(pod_manifest).ok();
+    let security = outer.and_then(|pod| pod.spec?.security_context);
+    let spec = convert::added(&container, pod, security.as_ref(), &mut problems);
+    finish(text, Some(spec), problems)
+}
+
+/// Whether a container may be called that.
+///
+/// # Errors
+/// Why not.
+pub fn check_container_name(name: &str) -> Result<(), String> {
+    convert::check_label(name)
+}
+
+fn note_unknown(unknown: Vec<String>, problems: &mut Vec<Problem>) {
     for path in unknown {
         problems.retain(|p| p.path != path);
         let text = "there is no such field; check its spelling and its place".into();
         problems.push(Problem { path, line: None, kind: ProblemKind::Unknown, text });
     }
-    let spec = convert::convert(&pod, &mut problems);
-    match spec {
-        Some(spec) if problems.is_empty() => Ok(spec),
+}
+
+/// What was converted, if nothing is wrong; else all that is, with lines.
+fn finish<T>(text: &str, converted: Option<T>, mut problems: Vec<Problem>) -> Result<T, ManifestError> {
+    match converted {
+        Some(converted) if problems.is_empty() => Ok(converted),
         _ => {
             locate::fill_lines(text, &mut problems);
             problems.sort_by_key(|p| p.line.unwrap_or(usize::MAX));

@@ -2,7 +2,7 @@
 //!
 //! A field that is null, or an empty list or mapping, asks for nothing and is let through.
 
-use serde_yaml::{Number, Value};
+use serde_yaml::Value;
 
 use super::{Problem, ProblemKind};
 
@@ -16,7 +16,8 @@ enum Field {
 
 use Field::{Any, Only};
 
-/// Fields, list elements as `[]`. A field whose children stand here is supported as far as they are.
+/// Fields, list elements as `[]`. What stands for `containers` holds for `initContainers`, what stands for the liveness probe for the
+/// other two, what stands for `preStop` for `postStart`. A field whose children stand here is supported as far as they are.
 const SUPPORTED: &[(&str, Field)] = &[
     ("apiVersion", Any),
     ("kind", Any),
@@ -77,6 +78,27 @@ const SUPPORTED: &[(&str, Field)] = &[
     ("spec.containers[].securityContext.capabilities.add", Any),
     ("spec.containers[].securityContext.capabilities.drop", Any),
     ("spec.containers[].securityContext.seccompProfile.type", Any),
+    ("spec.containers[].restartPolicy", Any),
+    ("spec.containers[].livenessProbe.exec.command", Any),
+    ("spec.containers[].livenessProbe.httpGet.scheme", Any),
+    ("spec.containers[].livenessProbe.httpGet.port", Any),
+    ("spec.containers[].livenessProbe.httpGet.path", Any),
+    ("spec.containers[].livenessProbe.httpGet.httpHeaders[].name", Any),
+    ("spec.containers[].livenessProbe.httpGet.httpHeaders[].value", Any),
+    ("spec.containers[].livenessProbe.tcpSocket.port", Any),
+    ("spec.containers[].livenessProbe.initialDelaySeconds", Any),
+    ("spec.containers[].livenessProbe.periodSeconds", Any),
+    ("spec.containers[].livenessProbe.timeoutSeconds", Any),
+    ("spec.containers[].livenessProbe.successThreshold", Any),
+    ("spec.containers[].livenessProbe.failureThreshold", Any),
+    ("spec.containers[].livenessProbe.terminationGracePeriodSeconds", Any),
+    ("spec.containers[].lifecycle.preStop.exec.command", Any),
+    ("spec.containers[].lifecycle.preStop.httpGet.scheme", Any),
+    ("spec.containers[].lifecycle.preStop.httpGet.port", Any),
+    ("spec.containers[].lifecycle.preStop.httpGet.path", Any),
+    ("spec.containers[].lifecycle.preStop.httpGet.httpHeaders[].name", Any),
+    ("spec.containers[].lifecycle.preStop.httpGet.httpHeaders[].value", Any),
+    ("spec.containers[].lifecycle.preStop.sleep.seconds", Any),
     ("spec.containers[].terminationMessagePath", Only("/dev/termination-log")),
     ("spec.containers[].terminationMessagePolicy", Only("File")),
     ("spec.containers[].volumeMounts[].name", Any),
@@ -88,6 +110,13 @@ const SUPPORTED: &[(&str, Field)] = &[
 pub(super) fn unsupported(pod: &Value) -> Vec<Problem> {
     let mut problems = Vec::new();
     walk(pod, "", "", &mut problems);
+    problems
+}
+
+/// The same of one container.
+pub(super) fn unsupported_in_container(container: &Value) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    walk(container, "", "spec.containers[]", &mut problems);
     problems
 }
 
@@ -104,7 +133,8 @@ fn walk(value: &Value, path: &str, pattern: &str, problems: &mut Vec<Problem>) {
     let mut refuse = |text: String| {
         problems.push(Problem { path: path.into(), line: None, kind: ProblemKind::Unsupported, text });
     };
-    match SUPPORTED.iter().find(|(p, _)| *p == pattern) {
+    let in_table = canonical(pattern);
+    match SUPPORTED.iter().find(|(p, _)| *p == in_table) {
         Some((_, Any)) => return,
         Some((_, Only(want))) => {
             let have = scalar(value);
@@ -116,7 +146,7 @@ fn walk(value: &Value, path: &str, pattern: &str, problems: &mut Vec<Problem>) {
         None => {}
     }
     let known_below = pattern.is_empty()
-        || SUPPORTED.iter().any(|(p, _)| p.strip_prefix(pattern).is_some_and(|r| r.starts_with(['.', '['])));
+        || SUPPORTED.iter().any(|(p, _)| p.strip_prefix(in_table.as_str()).is_some_and(|r| r.starts_with(['.', '['])));
     if !known_below {
         return refuse("is not supported; remove it".into());
     }
@@ -124,8 +154,8 @@ fn walk(value: &Value, path: &str, pattern: &str, problems: &mut Vec<Problem>) {
         Value::Mapping(map) => {
             for (key, below) in map {
                 let Some(key) = scalar(key) else { continue };
-                let dot = if path.is_empty() { "" } else { "." };
-                walk(below, &format!("{path}{dot}{key}"), &format!("{pattern}{dot}{key}"), problems);
+                let join = |above: &str| if above.is_empty() { key.clone() } else { format!("{above}.{key}") };
+                walk(below, &join(path), &join(pattern), problems);
             }
         }
         Value::Sequence(items) => {
@@ -136,6 +166,20 @@ fn walk(value: &Value, path: &str, pattern: &str, problems: &mut Vec<Problem>) {
         // A scalar where a mapping belongs: the typed parse says so better.
         _ => {}
     }
+}
+
+/// The pattern under which a field stands in the table.
+fn canonical(pattern: &str) -> String {
+    let mut text = pattern.to_owned();
+    for (other, listed) in [
+        ("spec.initContainers", "spec.containers"),
+        ("[].startupProbe", "[].livenessProbe"),
+        ("[].readinessProbe", "[].livenessProbe"),
+        ("lifecycle.postStart", "lifecycle.preStop"),
+    ] {
+        text = text.replace(other, listed);
+    }
+    text
 }
 
 fn scalar(value: &Value) -> Option<String> {
@@ -149,23 +193,26 @@ fn scalar(value: &Value) -> Option<String> {
 
 /// Kubernetes takes `cpu: 1` for `cpu: "1"`; `k8s_openapi::…::Quantity` only takes the string.
 pub(super) fn numbers_to_quantities(pod: &mut Value) {
-    let to_string = |v: &mut Value| {
-        if let Value::Number(n) = v {
-            *v = Value::String(number(n));
-        }
-    };
     let Some(spec) = pod.get_mut("spec") else { return };
-    for container in spec.get_mut("containers").and_then(Value::as_sequence_mut).into_iter().flatten() {
-        for kind in ["limits", "requests"] {
-            let list = container.get_mut("resources").and_then(|r| r.get_mut(kind)).and_then(Value::as_mapping_mut);
-            list.into_iter().flat_map(|m| m.iter_mut()).for_each(|(_, v)| to_string(v));
-        }
+    for list in ["initContainers", "containers"] {
+        let containers = spec.get_mut(list).and_then(Value::as_sequence_mut);
+        containers.into_iter().flatten().for_each(quantities_of_container);
     }
     for volume in spec.get_mut("volumes").and_then(Value::as_sequence_mut).into_iter().flatten() {
         volume.get_mut("emptyDir").and_then(|e| e.get_mut("sizeLimit")).into_iter().for_each(to_string);
     }
 }
 
-fn number(n: &Number) -> String {
-    n.to_string()
+/// The same of one container.
+pub(super) fn quantities_of_container(container: &mut Value) {
+    for kind in ["limits", "requests"] {
+        let list = container.get_mut("resources").and_then(|r| r.get_mut(kind)).and_then(Value::as_mapping_mut);
+        list.into_iter().flat_map(|m| m.iter_mut()).for_each(|(_, v)| to_string(v));
+    }
+}
+
+fn to_string(value: &mut Value) {
+    if let Value::Number(n) = value {
+        *value = Value::String(n.to_string());
+    }
 }

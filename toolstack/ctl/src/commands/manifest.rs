@@ -1,24 +1,62 @@
 //! The manifest of a pod: a file, or made from the options of `run` and `create`.
 
 use std::io::Read;
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use crate::cli::Shape;
+use crate::cli::{ContainerCreate, Shape};
 use crate::failure::Failure;
 
 /// The manifest's text.
 pub fn text(shape: &Shape) -> Result<String, Failure> {
     match &shape.file {
-        Some(file) if file.as_os_str() == "-" => {
-            let mut text = String::new();
-            std::io::stdin().read_to_string(&mut text).map_err(|e| Failure::Io("standard input".into(), e))?;
-            Ok(text)
-        }
-        Some(file) => std::fs::read_to_string(file).map_err(|e| Failure::Io(file.display().to_string(), e)),
+        Some(file) => read(file),
         // JSON is YAML.
         None => Ok(from_options(shape)?.to_string()),
     }
+}
+
+/// The text of a file; `-` is standard input.
+pub fn read(file: &Path) -> Result<String, Failure> {
+    if file.as_os_str() == "-" {
+        let mut text = String::new();
+        std::io::stdin().read_to_string(&mut text).map_err(|e| Failure::Io("standard input".into(), e))?;
+        return Ok(text);
+    }
+    std::fs::read_to_string(file).map_err(|e| Failure::Io(file.display().to_string(), e))
+}
+
+/// The text of a container that is to be made in a running pod.
+pub fn container(args: &ContainerCreate) -> Result<String, Failure> {
+    if let Some(file) = &args.file {
+        return read(file);
+    }
+    let image = args.image.clone().unwrap_or_default();
+    let name = args.name.clone().unwrap_or_else(|| made_up(&image));
+    let mut container =
+        json!({"name": name, "image": image, "env": environment(&args.env), "args": words(&args.command)});
+    if let Some(dir) = &args.workdir {
+        container["workingDir"] = json!(dir);
+    }
+    Ok(container.to_string())
+}
+
+fn environment(given: &[String]) -> Vec<Value> {
+    let mut env = Vec::new();
+    for var in given {
+        match var.split_once('=') {
+            Some((k, v)) => env.push(json!({"name": k, "value": v.replace('$', "$$")})),
+            // As container engines do: a variable that is not set here is not set there.
+            None => env.extend(std::env::var(var).ok().map(|v| json!({"name": var, "value": v.replace('$', "$$")}))),
+        }
+    }
+    env
+}
+
+/// The shell has expanded what the caller wanted expanded.
+fn words(list: &[String]) -> Vec<String> {
+    list.iter().map(|w| w.replace('$', "$$")).collect()
 }
 
 fn from_options(shape: &Shape) -> Result<Value, Failure> {
@@ -36,14 +74,7 @@ fn from_options(shape: &Shape) -> Result<Value, Failure> {
         let (key, value) = label.split_once('=').unwrap_or((label, ""));
         labels.insert(key.into(), value.into());
     }
-    let mut env = Vec::new();
-    for var in &shape.env {
-        match var.split_once('=') {
-            Some((k, v)) => env.push(json!({"name": k, "value": v.replace('$', "$$")})),
-            // As container engines do: a variable that is not set here is not set there.
-            None => env.extend(std::env::var(var).ok().map(|v| json!({"name": var, "value": v.replace('$', "$$")}))),
-        }
-    }
+    let env = environment(&shape.env);
     let mut security = Map::new();
     if let Some(user) = &shape.user {
         let (uid, gid) = user.split_once(':').map_or((user.as_str(), None), |(u, g)| (u, Some(g)));
@@ -60,8 +91,6 @@ fn from_options(shape: &Shape) -> Result<Value, Failure> {
     if shape.read_only {
         security.insert("readOnlyRootFilesystem".into(), true.into());
     }
-    // The shell has expanded what the caller wanted expanded.
-    let words = |list: &[String]| -> Vec<String> { list.iter().map(|w| w.replace('$', "$$")).collect() };
     let mut container =
         json!({"name": "main", "image": image, "env": env, "args": words(&shape.command), "securityContext": security});
     if let Some(program) = &shape.entrypoint {
@@ -121,6 +150,20 @@ mod tests {
         assert_eq!(pod["metadata"]["labels"], json!({"app": "w"}));
         let error = from_options(&shape("xenpodctl create -u www img")).unwrap_err().to_string();
         assert!(error.contains("\"www\" is not a number"), "{error}");
+    }
+
+    #[test]
+    fn options_become_a_container() {
+        let line = "xenpodctl container create --name tool -w /srv -e A=$x web img -- sh -c $HOME";
+        let crate::cli::Command::Container(crate::cli::ContainerCommand::Create(args)) =
+            crate::cli::Cli::parse_from(line.split(' ')).command
+        else {
+            panic!("not container create");
+        };
+        let made: Value = serde_json::from_str(&container(&args).unwrap()).unwrap();
+        let env = json!([{"name": "A", "value": "$$x"}]);
+        let args = ["sh", "-c", "$$HOME"];
+        assert_eq!(made, json!({"name": "tool", "image": "img", "env": env, "args": args, "workingDir": "/srv"}));
     }
 
     #[test]

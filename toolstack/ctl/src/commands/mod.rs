@@ -1,5 +1,6 @@
 //! The verbs, one a file, and the choice between them.
 
+mod container;
 mod create;
 mod doctor;
 mod exec;
@@ -57,6 +58,8 @@ pub async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Inspect(args) => inspect::run(&client, args).await,
         Command::Logs(args) => logs::run(&client, args, json).await,
         Command::Exec(args) => exec::run(&client, args, json).await,
+        Command::Kill(args) => container::kill(&client, args, json).await,
+        Command::Container(command) => container::run(&client, command, json).await,
         Command::Pull(args) => pull::run(&client, args, json).await,
         Command::Import(args) => import::run(&client, args, json).await,
         Command::Images => images::run(&client, json).await,

@@ -15,12 +15,14 @@ use super::Service;
 use super::access::{Action, check};
 use super::caller::Caller;
 use super::error::BusError;
-use super::object::exec_path;
+use super::object::{container_path, exec_path};
 use super::options::Options;
-use super::properties::path;
+use super::pod::answered;
+use super::properties::{job_object, path};
 use super::reply::Reply;
 use crate::engine::exec::{ExecRequest, ExecSpec};
-use crate::engine::pod::Ask;
+use crate::engine::jobs::{Job, JobKind};
+use crate::engine::pod::{Ask, ContainerAsk};
 use crate::engine::{Failure, PodHandle, PodStatus};
 use crate::logs::{Follow, Hub, Since, Stream};
 
@@ -34,6 +36,12 @@ pub(super) async fn call(
     member: &str,
     body: &Body,
 ) -> Result<Reply, BusError> {
+    let may = async |verb| check(service, caller, header, Action::ManagePods, verb, &pod.name).await;
+    let begin = |kind, ask: &dyn Fn(String, Job) -> ContainerAsk| -> Result<Reply, BusError> {
+        let job = service.engine.ask(pod, caller.uid, kind, |job| Ask::Container(ask(name.into(), job)))?;
+        job.add_object(container_path(pod, name));
+        Reply::with(job_object(job.id())?)
+    };
     match member {
         "Logs" => {
             let mut options = Options::new(body.deserialize()?);
@@ -79,6 +87,46 @@ pub(super) async fn call(
             let object = path(exec_path(&running.exec)).unwrap_or_default();
             let [stdin, stdout, stderr] = running.pipes.map(zbus::OwnedFd::from);
             Reply::with((object, stdin, stdout, stderr))
+        }
+        "Start" => {
+            Options::new(body.deserialize()?).end()?;
+            may("start-container").await?;
+            begin(JobKind::StartContainer, &|name, job| ContainerAsk::Start { name, job })
+        }
+        "Stop" => {
+            let mut options = Options::new(body.deserialize()?);
+            let grace_seconds = options.take::<u32>("grace_seconds", "u")?;
+            options.end()?;
+            may("stop-container").await?;
+            begin(JobKind::StopContainer, &|name, job| ContainerAsk::Stop { name, grace_seconds, job })
+        }
+        "Remove" => {
+            let mut options = Options::new(body.deserialize()?);
+            let force = options.flag("force")?;
+            options.end()?;
+            may("remove-container").await?;
+            begin(JobKind::RemoveContainer, &|name, job| ContainerAsk::Remove { name, force, job })
+        }
+        "Kill" => {
+            let (signal, given): (u32, _) = body.deserialize()?;
+            let mut options = Options::new(given);
+            let all = options.flag("all")?;
+            options.end()?;
+            // _NSIG of x86-64: signals are 1 to 64.
+            if !(1..=64).contains(&signal) {
+                return Err(BusError::invalid(format!("{signal} is not a signal: 1 to 64")));
+            }
+            may("kill-container").await?;
+            let name = name.to_string();
+            answered(pod, |answer| Ask::Container(ContainerAsk::Kill { name, signal, all, answer })).await
+        }
+        "Rename" => {
+            let (to, given): (String, _) = body.deserialize()?;
+            Options::new(given).end()?;
+            xenpod_api::manifest::check_container_name(&to).map_err(BusError::invalid)?;
+            may("rename-container").await?;
+            let name = name.to_string();
+            answered(pod, |answer| Ask::Container(ContainerAsk::Rename { name, to, answer })).await
         }
         "Wait" => {
             Options::new(body.deserialize()?).end()?;

@@ -10,8 +10,9 @@ use super::Service;
 use super::access::{Action, check};
 use super::caller::Caller;
 use super::error::BusError;
+use super::object::container_path;
 use super::options::Options;
-use super::properties::job_object;
+use super::properties::{job_object, path};
 use super::reply::Reply;
 use crate::engine::jobs::JobKind;
 use crate::engine::pod::Ask;
@@ -51,6 +52,25 @@ pub(super) async fn call(
             let job = engine.ask(pod, caller.uid, JobKind::Remove, |job| Ask::Remove { force, job })?;
             Reply::with(job_object(job.id())?)
         }
+        "CreateContainer" => {
+            let (text, given): (String, _) = body.deserialize()?;
+            let mut options = Options::new(given);
+            let start = options.flag("start")?;
+            let policy = options.take::<String>("restart_policy", "s")?;
+            options.end()?;
+            let status = pod.status();
+            let record = &status.record;
+            let mut spec =
+                xenpod_api::manifest::parse_container(&text, &record.spec, &record.manifest).map_err(Failure::from)?;
+            if let Some(word) = policy {
+                spec.restart_policy =
+                    Some(word.parse().map_err(|e| BusError::invalid(format!("option restart_policy: {e}")))?);
+            }
+            may("create-container").await?;
+            let path = path(container_path(pod, &spec.name)).unwrap_or_default();
+            let job = engine.create_container(pod, caller.uid, spec, start)?;
+            Reply::with((job_object(job.id())?, path))
+        }
         "Pause" => {
             Options::new(body.deserialize()?).end()?;
             may("pause").await?;
@@ -76,7 +96,7 @@ pub(super) async fn call(
 }
 
 /// Sends a request that is answered when it is done.
-async fn answered(
+pub(super) async fn answered(
     pod: &PodHandle,
     ask: impl FnOnce(oneshot::Sender<Result<(), Failure>>) -> Ask,
 ) -> Result<Reply, BusError> {

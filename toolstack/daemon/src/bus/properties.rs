@@ -117,6 +117,7 @@ pub(super) fn of_pod(pod: &PodHandle, status: &PodStatus) -> Properties {
         ("State", record.state.as_str().into()),
         ("Reason", record.reason.clone().into()),
         ("Message", record.message.clone().into()),
+        ("Ready", status.ready().into()),
         ("Domid", status.domid.map_or(NO_DOMID, u32::from).into()),
         ("MemoryKib", (spec.memory_mib * 1024).into()),
         ("Vcpus", spec.vcpus.into()),
@@ -140,9 +141,12 @@ pub(super) fn of_pod(pod: &PodHandle, status: &PodStatus) -> Properties {
 pub(super) fn container(pod: &PodHandle, status: &PodStatus, c: &ContainerRecord) -> Properties {
     let spec = status.record.spec.containers.iter().find(|s| s.name == c.name);
     let image = spec.map(|s| s.image.clone()).unwrap_or_default();
+    let role = spec.map(|s| s.role.as_str()).unwrap_or_default();
     BTreeMap::from([
         ("Name", c.name.clone().into()),
         ("Pod", path(pod.id.path()).unwrap_or_default().into()),
+        ("Role", role.into()),
+        ("Ready", c.ready.into()),
         ("State", c.state.as_str().into()),
         ("Image", image.into()),
         ("ImageDigest", c.image.as_ref().map(|i| i.digest.clone()).unwrap_or_default().into()),

@@ -100,8 +100,22 @@ impl Publisher {
                 }
             }
             Change::Pod(id) => {
-                for (path, told) in self.look_at_pod(id) {
-                    self.update(path, told).await;
+                let now = self.look_at_pod(id);
+                if now.is_empty() {
+                    return;
+                }
+                let prefix = format!("{}/container/", id.path());
+                let is_container = |p: &&String| p.strip_prefix(&prefix).is_some_and(|rest| !rest.contains('/'));
+                let gone = self.told.keys().filter(is_container).filter(|p| !now.iter().any(|(path, _)| path == *p));
+                for path in gone.cloned().collect::<Vec<_>>() {
+                    self.removed(&path).await;
+                }
+                for (path, told) in now {
+                    if self.told.contains_key(&path) {
+                        self.update(path, told).await;
+                    } else {
+                        self.added(path, told).await;
+                    }
                 }
             }
             Change::PodGone(id) => {

@@ -39,6 +39,28 @@ pub enum Failure {
         /// What it is.
         state: String,
     },
+    /// It does not fit the container's state; nothing was done.
+    #[error("container {container} of pod {pod}: cannot {verb} it while it is {state}{hint}")]
+    ContainerRefused {
+        /// The pod.
+        pod: String,
+        /// The container.
+        container: String,
+        /// What was asked.
+        verb: &'static str,
+        /// What it is.
+        state: &'static str,
+        /// What to do instead, with its separator; or empty.
+        hint: &'static str,
+    },
+    /// The pod has a container of that name.
+    #[error("pod {pod} has a container {container:?} already; remove it or choose another name")]
+    ContainerExists {
+        /// The pod.
+        pod: String,
+        /// The name.
+        container: String,
+    },
     /// The name is taken.
     #[error("a pod named {0} exists already; remove it or choose another name")]
     PodExists(String),
@@ -103,6 +125,18 @@ pub enum Failure {
         /// Why.
         source: GuestError,
     },
+    /// An init container has failed for good.
+    #[error(
+        "pod {pod}: init container {container} ended with {code}; `xenpodctl logs {pod} -c {container}` shows its output"
+    )]
+    InitFailed {
+        /// The pod.
+        pod: String,
+        /// The container.
+        container: String,
+        /// Its exit code.
+        code: i32,
+    },
     /// The domain ended while it was needed.
     #[error("pod {pod}: its domain {how} while it was being started")]
     DomainEnded {
@@ -150,7 +184,8 @@ impl Failure {
     pub fn name(&self) -> ErrorName {
         use ErrorName as N;
         match self {
-            Self::Refused(_) | Self::ContainerNotRunning { .. } => N::BadState,
+            Self::Refused(_) | Self::ContainerNotRunning { .. } | Self::ContainerRefused { .. } => N::BadState,
+            Self::ContainerExists { .. } => N::ContainerExists,
             Self::NoSuchPod(_) | Self::Removed(_) => N::NoSuchPod,
             Self::NoSuchContainer { .. } => N::NoSuchContainer,
             Self::PodExists(_) => N::PodExists,
@@ -163,6 +198,7 @@ impl Failure {
             Self::Device { .. } => N::DeviceFailed,
             Self::Net { .. } => N::NetworkFailed,
             Self::Guest { source, .. } => guest_name(source),
+            Self::InitFailed { .. } => N::InitFailed,
             Self::DomainEnded { .. } => N::GuestFailed,
             Self::Journal(_) | Self::Log { .. } => N::StateFailed,
             Self::Cancelled(_) => N::Cancelled,

@@ -26,6 +26,14 @@ pub enum JobKind {
     Stop,
     /// Remove one.
     Remove,
+    /// Make a container in a running pod.
+    CreateContainer,
+    /// Start one.
+    StartContainer,
+    /// End one.
+    StopContainer,
+    /// Remove one.
+    RemoveContainer,
     /// Fetch an image.
     Pull,
     /// Take an image from a file.
@@ -41,6 +49,10 @@ impl JobKind {
             Self::Start => "start",
             Self::Stop => "stop",
             Self::Remove => "remove",
+            Self::CreateContainer => "create-container",
+            Self::StartContainer => "start-container",
+            Self::StopContainer => "stop-container",
+            Self::RemoveContainer => "remove-container",
             Self::Pull => "pull",
             Self::Import => "import",
         }

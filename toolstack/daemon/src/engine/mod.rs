@@ -10,10 +10,12 @@
 //! when is [`transition`]'s. Whatever goes wrong, what the record names is taken back by the one [`release`](pod), which
 //! start-up uses as well.
 
+pub mod container_verbs;
 pub mod exec;
 mod failure;
 pub mod jobs;
 pub mod pod;
+pub mod probe;
 mod process;
 pub mod reconcile;
 mod status;
@@ -31,7 +33,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 use xenpod_api::ids::PodId;
-use xenpod_api::spec::{PodSpec, PullPolicy};
+use xenpod_api::spec::{ContainerSpec, PodSpec, PullPolicy};
 use xenpod_api::state::{ContainerState, ExitReason, PodState};
 
 pub use failure::Failure;
@@ -41,7 +43,7 @@ pub use status::PodStatus;
 use crate::clock;
 use crate::journal::{ContainerRecord, ImageUse, Intent, Record, VERSION};
 use jobs::{Job, JobKind, Jobs};
-use pod::Ask;
+use pod::{Ask, ContainerAsk};
 use world::{ImageError, ImageInfo, ImportKind, World};
 
 /// Something changed: look at it again.
@@ -234,6 +236,7 @@ impl Engine {
             kernel_digest: String::new(),
             domid: None,
             next_stream: 1,
+            disks: Vec::new(),
             last_event: 0,
             rest: BTreeMap::new(),
         };
@@ -294,6 +297,61 @@ impl Engine {
         let job = self.jobs.begin(kind, by_uid, vec![pod.id.path()])?;
         pod.ask(ask(job.clone()));
         Ok(job)
+    }
+
+    /// Begins to make a container in a running pod; its image is fetched if it has to be.
+    ///
+    /// # Errors
+    /// The pod does not run, it has a container of that name, [`Failure::Limit`].
+    pub fn create_container(
+        self: &Arc<Self>,
+        pod: &PodHandle,
+        by_uid: u32,
+        spec: ContainerSpec,
+        start: bool,
+    ) -> Result<Job, Failure> {
+        let status = pod.status();
+        transition::judge(&pod.name, transition::Verb::Container, status.state())?;
+        if status.container(&spec.name).is_some() {
+            return Err(Failure::ContainerExists { pod: pod.name.to_string(), container: spec.name });
+        }
+        let objects = vec![pod.id.path(), pod.id.container_path(&spec.name)];
+        let job = self.jobs.begin(JobKind::CreateContainer, by_uid, objects)?;
+        let (this, pod, work) = (self.clone(), pod.clone(), job.clone());
+        tokio::spawn(async move {
+            match this.image_for(&pod.name, &spec, &work).await {
+                Ok(image) => {
+                    let (spec, job) = (Box::new(spec), work);
+                    pod.ask(Ask::Container(ContainerAsk::Add { spec, image, start, job }));
+                }
+                Err(failure) => work.end(&Err(failure)),
+            }
+        });
+        Ok(job)
+    }
+
+    /// The image of a container that is to be made.
+    async fn image_for(&self, pod: &str, spec: &ContainerSpec, job: &Job) -> Result<Arc<ImageInfo>, Failure> {
+        let failure = |source| Failure::Image { pod: Some(pod.into()), source };
+        let here = match spec.pull_policy {
+            PullPolicy::Always => None,
+            _ => self.world.images.find(&spec.image).map_err(failure)?,
+        };
+        match here {
+            Some(image) => Ok(image),
+            None if spec.pull_policy == PullPolicy::Never => {
+                Err(failure(ImageError::NotHere { image: spec.image.clone() }))
+            }
+            None => {
+                let pull = self.world.images.pull(&spec.image, false, job.progress());
+                let Some(image) = job.canceller().or(pull).await else {
+                    return Err(Failure::Cancelled(format!("container {} of pod {pod}", spec.name)));
+                };
+                let image = image.map_err(failure)?;
+                let _ = self.changes.send(Change::ImageNew(image.digest.clone()));
+                Ok(image)
+            }
+        }
     }
 
     /// Begins to fetch an image.

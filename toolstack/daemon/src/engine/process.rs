@@ -160,25 +160,7 @@ pub fn exec_process(pod: &PodSpec, spec: &ContainerSpec, image: &ImageInfo, exec
 /// The signal that asks a container of this image to end.
 #[must_use]
 pub fn stop_signal(image: &ImageInfo) -> u32 {
-    let name = image.stop_signal.trim();
-    if let Ok(number @ 1..=64) = name.parse() {
-        return number;
-    }
-    // The names of x86-64's signals, in their order; `RTMIN+n` counts from 34.
-    const NAMES: [&str; 31] = [
-        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
-        "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",
-        "WINCH", "IO", "PWR", "SYS",
-    ];
-    let upper = name.to_ascii_uppercase();
-    let short = upper.strip_prefix("SIG").unwrap_or(&upper);
-    if let Some(index) = NAMES.iter().position(|n| *n == short) {
-        return index as u32 + 1;
-    }
-    match short.strip_prefix("RTMIN").map(|rest| rest.strip_prefix('+').unwrap_or("0").parse::<u32>()) {
-        Some(Ok(n)) if n <= 30 => 34 + n,
-        _ => SIGTERM,
-    }
+    xenpod_api::signal::parse(&image.stop_signal).unwrap_or(SIGTERM)
 }
 
 /// The guest's limits for a container.
@@ -258,6 +240,18 @@ pub fn create(
         shm_size: 0,
         sysctls: BTreeMap::new(),
         privileged: false,
+    }
+}
+
+/// Gives a container to be made another name in the guest.
+pub fn rename(create: &mut message::CreateContainer, key: &str) {
+    if create.name == key {
+        return;
+    }
+    create.name = key.into();
+    let upper = create.rootfs.as_mut().and_then(|r| r.upper.as_mut());
+    if let Some(root_fs::Upper::Scratch(scratch)) = upper {
+        scratch.directory = format!("c-{key}");
     }
 }
 

@@ -94,8 +94,9 @@ impl Engine {
         let mut files = Vec::new();
         for record in &live {
             let mut held = vec![self.world.journal.dir(record.id).join("scratch.img")];
-            for image in record.containers.iter().filter_map(|c| c.image.as_ref()) {
-                if let Ok(Some(image)) = self.world.images.find(&image.digest) {
+            let digests = record.containers.iter().filter_map(|c| Some(&c.image.as_ref()?.digest));
+            for digest in digests.chain(record.disks.iter().filter(|d| d.starts_with("sha256:"))) {
+                if let Ok(Some(image)) = self.world.images.find(digest) {
                     held.push(image.erofs.clone());
                 }
             }

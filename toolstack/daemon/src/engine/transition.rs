@@ -29,12 +29,25 @@ pub enum Verb {
     ForceRemove,
     /// Run a command in a container.
     Exec,
+    /// Make, start, remove or rename a container.
+    Container,
+    /// End a container, or send it a signal.
+    EndContainer,
 }
 
 impl Verb {
     /// Every verb.
-    pub const ALL: &[Self] =
-        &[Self::Start, Self::Stop, Self::Pause, Self::Resume, Self::Remove, Self::ForceRemove, Self::Exec];
+    pub const ALL: &[Self] = &[
+        Self::Start,
+        Self::Stop,
+        Self::Pause,
+        Self::Resume,
+        Self::Remove,
+        Self::ForceRemove,
+        Self::Exec,
+        Self::Container,
+        Self::EndContainer,
+    ];
 
     /// As a person says it.
     #[must_use]
@@ -47,6 +60,8 @@ impl Verb {
             Self::Remove => "remove",
             Self::ForceRemove => "remove by force",
             Self::Exec => "execute a command in",
+            Self::Container => "change the containers of",
+            Self::EndContainer => "end a container of",
         }
     }
 }
@@ -100,12 +115,12 @@ pub fn judge(pod: &str, verb: Verb, state: PodState) -> Result<Verdict, Refusal>
         (V::ForceRemove, S::Created | S::Running | S::Paused | S::Stopped | S::Failed) => Verdict::Do,
         (V::ForceRemove, S::Creating | S::Starting | S::Stopping) => Verdict::Interrupt,
 
-        (V::Exec, S::Running) => Verdict::Do,
+        (V::Exec | V::EndContainer, S::Starting | S::Running) | (V::Container, S::Running) => Verdict::Do,
         _ => {
             let hint = match (verb, state) {
                 (V::Remove, S::Running | S::Paused) => ": stop it first, or remove it by force",
-                (V::Exec | V::Start, S::Paused) => ": resume it first",
-                (V::Exec, S::Created | S::Stopped | S::Failed) => ": start it first",
+                (V::Exec | V::Start | V::Container | V::EndContainer, S::Paused) => ": resume it first",
+                (V::Exec | V::Container | V::EndContainer, S::Created | S::Stopped | S::Failed) => ": start it first",
                 (_, S::Creating | S::Starting | S::Stopping) => ": wait for its job to end",
                 _ => "",
             };

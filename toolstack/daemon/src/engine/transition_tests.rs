@@ -12,7 +12,9 @@ const TABLE: &[(Verb, &str)] = &[
     (V::Resume, "     -        -       -        A       D      -        -       -"),
     (V::Remove, "     -        D       -        -       -      -        D       D"),
     (V::ForceRemove, "I        D       I        D       D      I        D       D"),
-    (V::Exec, "       -        -       -        D       -      -        -       -"),
+    (V::Exec, "       -        -       D        D       -      -        -       -"),
+    (V::Container, "  -        -       -        D       -      -        -       -"),
+    (V::EndContainer, "-       -       D        D       -      -        -       -"),
 ];
 
 #[test]

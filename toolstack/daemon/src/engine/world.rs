@@ -243,6 +243,12 @@ pub trait Domains: Send + Sync + 'static {
     /// Stops its vCPUs.
     async fn pause(&self, id: PodId, domid: u16) -> Result<(), DomainError>;
 
+    /// Gives a running domain a disk, the `index`-th. One that is there already is success.
+    async fn attach_disk(&self, id: PodId, domid: u16, index: usize, disk: DiskPlan) -> Result<(), DomainError>;
+
+    /// Takes a disk away from a running domain, which does not use it any more.
+    async fn detach_disk(&self, id: PodId, domid: u16, index: usize) -> Result<(), DomainError>;
+
     /// Waits for the guest to offer its channel, and connects to it.
     async fn connect(&self, id: PodId, domid: u16, within: Duration) -> Result<Box<dyn Transport>, DomainError>;
 
@@ -277,6 +283,9 @@ pub trait Disks: Send + Sync + 'static {
 
     /// Makes a fresh scratch disk and a device over it.
     async fn attach_scratch(&self, id: PodId, file: &Path, bytes: u64) -> Result<Block, DeviceError>;
+
+    /// Gives back the pod's share of an image's device.
+    async fn release_image(&self, id: PodId, file: &Path) -> Result<(), DeviceError>;
 
     /// Gives back every device that the pod holds, and removes its scratch disk.
     async fn release(&self, id: PodId, scratch: &Path) -> Result<(), DeviceError>;

@@ -31,6 +31,17 @@ impl Table {
         Ok(block)
     }
 
+    /// Lets go of one file's device.
+    fn release_file(&mut self, id: PodId, file: &Path) -> Result<(), DeviceError> {
+        let Some(held) = self.files.get_mut(file) else { return Ok(()) };
+        held.by.remove(&id);
+        if held.by.is_empty() {
+            self.loops.detach(held.block)?;
+            self.files.remove(file);
+        }
+        Ok(())
+    }
+
     /// Lets go of everything the pod holds; devices nobody holds any more are detached. Goes on after an error.
     fn release(&mut self, id: PodId) -> Result<(), DeviceError> {
         let mut result = Ok(());
@@ -88,6 +99,10 @@ impl Disks for HostDisks {
             Err(panic) => std::panic::resume_unwind(panic.into_panic()),
         }
         self.table().attach(id, file, false)
+    }
+
+    async fn release_image(&self, id: PodId, file: &Path) -> Result<(), DeviceError> {
+        self.table().release_file(id, file)
     }
 
     async fn release(&self, id: PodId, scratch: &Path) -> Result<(), DeviceError> {

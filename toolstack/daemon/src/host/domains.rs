@@ -57,6 +57,11 @@ fn store(what: &'static str) -> impl FnOnce(StoreError) -> DomainError {
     move |source| DomainError::Store { what, source }
 }
 
+fn no_such_disk(domid: u16, index: usize) -> DomainError {
+    let why = format!("a domain has {} disks at most", VirtualDisk::COUNT);
+    DomainError::Device { device: format!("disk {index} of domain {domid}"), why }
+}
+
 fn uuid(id: PodId) -> DomainUuid {
     DomainUuid(*id.as_bytes())
 }
@@ -151,18 +156,18 @@ impl<H: Hypervisor> HostDomains<H> {
             store: Ring { gfn: ports.store_gfn, port: ports.store_port },
             console: Ring { gfn: ports.console_gfn, port: ports.console_port },
             vifs: (0..).zip(macs).map(|(index, mac)| Vif { index, mac: Mac(*mac) }).collect(),
-            vbds: (0..)
-                .zip(disks)
-                .filter_map(|(index, disk)| {
-                    Some(Vbd {
-                        disk: VirtualDisk::from_index(index)?,
-                        device: (disk.block.major, disk.block.minor),
-                        source: format!("/dev/loop{}", disk.block.minor),
-                        mode: if disk.read_only { Mode::ReadOnly } else { Mode::ReadWrite },
-                    })
-                })
-                .collect(),
+            vbds: (0..).zip(disks).filter_map(|(index, disk)| Self::vbd(index, disk)).collect(),
         }
+    }
+
+    /// `None` past the last disk that there can be.
+    fn vbd(index: u32, disk: &DiskPlan) -> Option<Vbd> {
+        Some(Vbd {
+            disk: VirtualDisk::from_index(index)?,
+            device: (disk.block.major, disk.block.minor),
+            source: format!("/dev/loop{}", disk.block.minor),
+            mode: if disk.read_only { Mode::ReadOnly } else { Mode::ReadWrite },
+        })
     }
 
     /// The devices of a domain, by its backends: those are dom0's own, and what a guest says does not count.
@@ -254,6 +259,27 @@ impl<H: Hypervisor> Domains for HostDomains<H> {
 
     async fn pause(&self, id: PodId, domid: u16) -> Result<(), DomainError> {
         self.call(move |xen| xen.pause(reference(id, domid))).await
+    }
+
+    async fn attach_disk(&self, _id: PodId, domid: u16, index: usize, disk: DiskPlan) -> Result<(), DomainError> {
+        let vbd = u32::try_from(index).ok().and_then(|index| Self::vbd(index, &disk));
+        let vbd = vbd.ok_or_else(|| no_such_disk(domid, index))?;
+        let client = self.store().await?;
+        let there = format!("{}/physical-device", vbd.id(Domid(domid)).backend());
+        if client.read(&there).await.map_err(store("look for the disk"))?.is_some() {
+            return Ok(());
+        }
+        let mut ops = vbd.ops(Domid(domid));
+        ops.extend(vbd.late_ops(Domid(domid)));
+        client.commit(&ops).await.map_err(store("write the disk's nodes"))
+    }
+
+    async fn detach_disk(&self, _id: PodId, domid: u16, index: usize) -> Result<(), DomainError> {
+        let disk = u32::try_from(index).ok().and_then(VirtualDisk::from_index);
+        let disk = disk.ok_or_else(|| no_such_disk(domid, index))?;
+        let device = DeviceId { domid: Domid(domid), kind: DeviceKind::Vbd, number: disk.number() };
+        let closed = self.store().await?.close_devices(&[device], CLOSE).await;
+        closed.map_err(|e| DomainError::Device { device: device.to_string(), why: e.to_string() })
     }
 
     async fn connect(&self, _id: PodId, domid: u16, within: Duration) -> Result<Box<dyn Transport>, DomainError> {

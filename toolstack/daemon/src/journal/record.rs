@@ -76,6 +76,18 @@ pub struct ContainerRecord {
     /// The streams of its output: stdout, stderr; 0 for none.
     #[serde(default)]
     pub streams: [u32; 2],
+    /// What it is called in the guest and in its log's file, when it was renamed; else empty.
+    #[serde(default)]
+    pub key: String,
+    /// It was ended by request: the restart policy lets it be, and it does not end the pod.
+    #[serde(default)]
+    pub held: bool,
+    /// Its hook and its startup probe have succeeded.
+    #[serde(default)]
+    pub up: bool,
+    /// It is up, and its readiness probe says so.
+    #[serde(default)]
+    pub ready: bool,
 }
 
 impl ContainerRecord {
@@ -96,7 +108,17 @@ impl ContainerRecord {
             restarts: 0,
             pid: 0,
             streams: [0, 0],
+            key: String::new(),
+            held: false,
+            up: false,
+            ready: false,
         }
+    }
+
+    /// What it is called in the guest and in its log's file. A new name does not change it.
+    #[must_use]
+    pub fn key(&self) -> &str {
+        if self.key.is_empty() { &self.name } else { &self.key }
     }
 }
 
@@ -140,6 +162,10 @@ pub struct Record {
     /// Stream ids from here on were never used in this domain's life.
     #[serde(default)]
     pub next_stream: u32,
+    /// What each disk of the domain holds, once that is not what the containers' order says: an image's digest, `scratch`, or
+    /// nothing.
+    #[serde(default)]
+    pub disks: Vec<String>,
     /// The last event of the guest that this record reflects.
     #[serde(default)]
     pub last_event: u64,

@@ -6,9 +6,9 @@ use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::super::expand::expand;
-use super::{Report, is_label, label_text};
+use super::{Report, health, is_label, label_text};
 use crate::quantity::{QuantityError, parse_milli, parse_units};
-use crate::spec::{ContainerSpec, MountSpec, PortSpec, PullPolicy, Resources, Seccomp, SecuritySpec};
+use crate::spec::{ContainerSpec, MountSpec, PortSpec, PullPolicy, Resources, Role, Seccomp, SecuritySpec};
 
 /// The smallest limit a container is given: less, and it cannot even be started.
 const MIN_MEMORY_LIMIT: u64 = 1 << 20;
@@ -58,6 +58,7 @@ pub(super) fn convert(
     if let Some(dir) = working_dir.as_ref().filter(|d| !d.starts_with('/')) {
         report.invalid(format!("{path}.workingDir"), format!("{dir:?} is not an absolute path"));
     }
+    let ports = ports(c, path, report);
     ContainerSpec {
         name: c.name.clone(),
         image,
@@ -70,12 +71,16 @@ pub(super) fn convert(
         security: security(c, path, pod, report),
         resources: resources(c, path, report),
         mounts: mounts(c, path, report),
-        ports: ports(c, path, report),
+        probes: health::probes(c, path, &ports, report),
+        lifecycle: health::lifecycle(c, path, &ports, report),
+        ports,
+        role: Role::App,
+        restart_policy: None,
         env,
     }
 }
 
-fn string(path: &str, text: &str, report: &mut Report<'_>) {
+pub(super) fn string(path: &str, text: &str, report: &mut Report<'_>) {
     if text.contains('\0') {
         report.invalid(path, "holds a NUL character");
     } else if text.len() >= MAX_STRING {

@@ -7,7 +7,7 @@ use k8s_openapi::api::core::v1 as core;
 
 use super::{Report, container, is_label, label_text};
 use crate::quantity::{parse_milli, parse_units};
-use crate::spec::{ContainerSpec, DnsSpec, HostAlias, PodSpec, RestartPolicy, Scratch, VolumeKind, VolumeSpec};
+use crate::spec::{ContainerSpec, DnsSpec, HostAlias, PodSpec, RestartPolicy, Role, Scratch, VolumeKind, VolumeSpec};
 
 /// The least memory of a domain, MiB: below it the guest kernel has no room to boot.
 pub const MIN_MEMORY_MIB: u64 = 20;
@@ -93,27 +93,54 @@ pub(super) fn convert(pod: &core::Pod, report: &mut Report<'_>) -> Option<PodSpe
 }
 
 fn containers(spec: &core::PodSpec, report: &mut Report<'_>) -> Vec<ContainerSpec> {
-    if spec.containers.is_empty() {
-        report.invalid("spec.containers", "is empty; a pod from a manifest has at least one container");
-    } else if spec.containers.len() > MAX_CONTAINERS {
-        report.invalid(
-            "spec.containers",
-            format!("has {} entries; the limit is {MAX_CONTAINERS}", spec.containers.len()),
-        );
+    let count = spec.containers.len() + spec.init_containers.as_ref().map_or(0, Vec::len);
+    if count > MAX_CONTAINERS {
+        let text = format!("has {count} entries with those of initContainers; the limit is {MAX_CONTAINERS}");
+        report.invalid("spec.containers", text);
         return Vec::new();
     }
     let security = spec.security_context.as_ref();
-    let mut all: Vec<ContainerSpec> = Vec::new();
-    for (i, c) in spec.containers.iter().enumerate() {
-        let path = format!("spec.containers[{i}]");
-        let converted = container::convert(c, &path, security, report);
-        if let Some(first) = all.iter().position(|o| o.name == converted.name) {
-            let text = format!("{:?} is already the name of spec.containers[{first}]", converted.name);
+    let mut all: Vec<(String, ContainerSpec)> = Vec::new();
+    let inits = spec.init_containers.as_deref().unwrap_or_default();
+    if spec.containers.is_empty() && !inits.is_empty() {
+        report.invalid("spec.initContainers", "stands before no container: spec.containers is empty");
+    }
+    let inits = inits.iter().enumerate().map(|(i, c)| (format!("spec.initContainers[{i}]"), c, true));
+    let apps = spec.containers.iter().enumerate().map(|(i, c)| (format!("spec.containers[{i}]"), c, false));
+    for (path, c, init) in inits.chain(apps) {
+        let mut converted = container::convert(c, &path, security, report);
+        if init {
+            converted.role = init_role(c, &path, report);
+        } else if c.restart_policy.is_some() {
+            report.unsupported(format!("{path}.restartPolicy"), "is not supported; remove it");
+        }
+        if let Some((first, _)) = all.iter().find(|(_, o)| o.name == converted.name) {
+            let text = format!("{:?} is already the name of {first}", converted.name);
             report.invalid(format!("{path}.name"), text);
         }
-        all.push(converted);
+        all.push((path, converted));
     }
-    all
+    all.into_iter().map(|(_, c)| c).collect()
+}
+
+/// Restarted always, it stays beside the others; else it runs before them, and has neither probes nor hooks.
+fn init_role(c: &core::Container, path: &str, report: &mut Report<'_>) -> Role {
+    match c.restart_policy.as_deref() {
+        Some("Always") => return Role::Sidecar,
+        None => {}
+        Some(other) => report.invalid(format!("{path}.restartPolicy"), format!("{other:?} is not Always")),
+    }
+    let given = [
+        ("startupProbe", c.startup_probe.is_some()),
+        ("livenessProbe", c.liveness_probe.is_some()),
+        ("readinessProbe", c.readiness_probe.is_some()),
+        ("lifecycle", c.lifecycle.is_some()),
+    ];
+    for (key, _) in given.iter().filter(|(_, given)| *given) {
+        let text = "is only for an init container with restartPolicy: Always; the others run to their end";
+        report.invalid(format!("{path}.{key}"), text);
+    }
+    Role::Init
 }
 
 fn volumes(spec: &core::PodSpec, containers: &[ContainerSpec], report: &mut Report<'_>) -> Vec<VolumeSpec> {
@@ -149,10 +176,13 @@ fn volumes(spec: &core::PodSpec, containers: &[ContainerSpec], report: &mut Repo
         all.push(VolumeSpec { name: v.name.clone(), kind });
     }
     let declared: Vec<&str> = spec.volumes.iter().flatten().map(|v| v.name.as_str()).collect();
+    let inits = spec.init_containers.as_ref().map_or(0, Vec::len);
     for (i, c) in containers.iter().enumerate() {
+        let path =
+            if i < inits { format!("spec.initContainers[{i}]") } else { format!("spec.containers[{}]", i - inits) };
         for (k, m) in c.mounts.iter().enumerate() {
             if !declared.contains(&m.volume.as_str()) {
-                let at = format!("spec.containers[{i}].volumeMounts[{k}].name");
+                let at = format!("{path}.volumeMounts[{k}].name");
                 report.invalid(at, format!("there is no volume {:?} in spec.volumes", m.volume));
             }
         }
@@ -162,10 +192,11 @@ fn volumes(spec: &core::PodSpec, containers: &[ContainerSpec], report: &mut Repo
 
 /// The domain's memory in MiB and its vCPUs: what the annotations say, else what the limits add up to.
 fn size(annotations: &BTreeMap<String, String>, containers: &[ContainerSpec], report: &mut Report<'_>) -> (u64, u32) {
-    let limits: Option<u64> = containers.iter().map(|c| c.resources.memory_limit).sum();
+    let limits = most_at_once(containers, |c| c.resources.memory_limit);
     let at = "metadata.annotations.xenpod.org/memory";
     let memory = match annotations.get("xenpod.org/memory") {
         Some(text) => report.take(at, parse_units(text)).div_ceil(1 << 20),
+        None if containers.is_empty() => DEFAULT_MEMORY_MIB,
         None => limits.map_or(DEFAULT_MEMORY_MIB, |sum| sum.div_ceil(1 << 20) + OVERHEAD_MIB),
     };
     if memory < MIN_MEMORY_MIB {
@@ -173,7 +204,7 @@ fn size(annotations: &BTreeMap<String, String>, containers: &[ContainerSpec], re
     } else if memory > MAX_MEMORY_MIB {
         report.invalid(at, format!("{memory} MiB is more than a domain can have: {MAX_MEMORY_MIB} MiB"));
     }
-    let sum: u64 = containers.iter().filter_map(|c| c.resources.cpu_limit_milli).sum();
+    let sum = most_at_once(containers, |c| Some(c.resources.cpu_limit_milli.unwrap_or(0))).unwrap_or(0);
     let at = "metadata.annotations.xenpod.org/cpus";
     let vcpus = match annotations.get("xenpod.org/cpus") {
         Some(text) => {
@@ -189,6 +220,19 @@ fn size(annotations: &BTreeMap<String, String>, containers: &[ContainerSpec], re
         report.invalid(at, format!("{vcpus} vCPUs are more than a domain can have: {MAX_VCPUS}"));
     }
     (memory, u32::try_from(vcpus).unwrap_or(1))
+}
+
+/// The most that containers which run at the same time may take: the lasting ones together, or an init container with the sidecars
+/// before it. `None` when one of them has no limit.
+fn most_at_once(containers: &[ContainerSpec], of: impl Fn(&ContainerSpec) -> Option<u64>) -> Option<u64> {
+    let (mut lasting, mut most) = (0, 0);
+    for container in containers {
+        match container.role {
+            Role::Init => most = most.max(lasting + of(container)?),
+            _ => lasting += of(container)?,
+        }
+    }
+    Some(most.max(lasting))
 }
 
 fn restart_policy(spec: &core::PodSpec, report: &mut Report<'_>) -> RestartPolicy {

@@ -135,6 +135,9 @@ impl Guest {
                 for stream in [container.stdio.stdout, container.stdio.stderr].into_iter().filter(|s| *s != 0) {
                     self.session.open_send(stream).unwrap();
                 }
+                let image = create.rootfs.unwrap().image_disk;
+                let number = usize::from(image.as_bytes()[3] - b'a');
+                assert!(self.world.disks(self.id).contains(&number), "container {} has no disk {image}", create.name);
                 assert!(self.containers.insert(create.name, container).is_none(), "created twice");
                 done
             }
@@ -142,16 +145,33 @@ impl Guest {
                 self.start(&start.name).unwrap_or_else(|text| error(ErrorKind::NotFound, text))
             }
             Op::RemoveContainer(remove) => {
-                self.containers.remove(&remove.name);
+                if self.containers.remove(&remove.name).is_none() {
+                    return error(ErrorKind::NoSuch, format!("no such container: {}", remove.name));
+                }
+                done
+            }
+            Op::SignalExec(signal) => {
+                let exit = Some(Exit { signal: signal.signal, ..Default::default() });
+                let exited = message::ExecExited { id: signal.id, container: String::new(), exit };
+                self.session.emit(1, What::ExecExited(exited)).unwrap();
                 done
             }
             Op::SignalContainer(signal) => {
+                self.world.state().commands.push(format!("{} signal {}", signal.name, signal.signal));
+                let words = self.containers.get(&signal.name).map(|c| c.argv.join(" ")).unwrap_or_default();
+                // This one ends with nothing but SIGKILL.
+                if words == "stubborn" && signal.signal != 9 {
+                    return done;
+                }
                 let exit = Exit { signal: signal.signal, ..Default::default() };
                 (done.0, Some((signal.name, exit)))
             }
             Op::Exec(exec) => {
                 let argv = exec.process.unwrap().argv;
                 let stdio = exec.stdio.unwrap();
+                if stdio.stdout == 0 {
+                    return self.probe(&exec.id, &exec.container, &argv);
+                }
                 if argv[0] == "nothing" {
                     return error(ErrorKind::NotFound, "command \"nothing\" not found".into());
                 }
@@ -193,11 +213,29 @@ impl Guest {
         }
     }
 
+    /// A command for a probe or a hook: `health` ends as the test says, `exit N` with N, `hang` only with a signal.
+    fn probe(&mut self, id: &str, container: &str, argv: &[String]) -> (reply::Result, Option<(String, Exit)>) {
+        let words: Vec<&str> = argv.iter().map(String::as_str).collect();
+        self.world.state().commands.push(format!("{container} {}", words.join(" ")));
+        let code = match words[..] {
+            ["health"] => Some(self.world.state().health),
+            ["exit", code] => Some(code.parse().unwrap()),
+            ["hang"] => None,
+            _ => panic!("{words:?}"),
+        };
+        if let Some(code) = code {
+            let exit = Some(Exit { code, ..Default::default() });
+            let exited = message::ExecExited { id: id.into(), container: container.into(), exit };
+            self.session.emit(1, What::ExecExited(exited)).unwrap();
+        }
+        (reply::Result::Started(message::Started { pid: 77 }), None)
+    }
+
     fn start(&mut self, name: &str) -> Result<(reply::Result, Option<(String, Exit)>), String> {
         let container = self.containers.get_mut(name).ok_or("no such container")?;
         let words: Vec<&str> = container.argv.iter().map(String::as_str).collect();
         let exit = match words[..] {
-            ["sleep"] => None,
+            ["sleep" | "stubborn"] => None,
             ["exit", code] => Some(Exit { code: code.parse().unwrap(), ..Default::default() }),
             ["kill", signal] => Some(Exit { signal: signal.parse().unwrap(), ..Default::default() }),
             ["oom"] => Some(Exit { signal: 9, oom_killed: true, ..Default::default() }),

@@ -40,6 +40,8 @@ struct Domain {
     paused: bool,
     published: bool,
     shutdown: Option<ShutdownReason>,
+    /// Disks that came while it ran, by their number in the guest.
+    disks: BTreeSet<usize>,
     /// Connections of the daemon to the guest.
     guest: Option<mpsc::UnboundedSender<DuplexStream>>,
 }
@@ -57,6 +59,10 @@ struct State {
     images: Vec<Arc<ImageInfo>>,
     pulls: usize,
     hidden: bool,
+    /// What the command `health` ends with.
+    health: u32,
+    /// What was run in containers without streams, and which containers were sent which signal.
+    commands: Vec<String>,
 }
 
 /// The world.
@@ -157,6 +163,21 @@ impl Fake {
         all
     }
 
+    /// What the command `health` is to end with.
+    pub fn set_health(&self, code: u32) {
+        self.state().health = code;
+    }
+
+    /// What was run in containers for probes and hooks, and which of them were sent which signal, in order.
+    pub fn commands(&self) -> Vec<String> {
+        self.state().commands.clone()
+    }
+
+    /// The numbers of a domain's disks.
+    pub fn disks(&self, id: PodId) -> Vec<usize> {
+        self.state().domains[&id].disks.iter().copied().collect()
+    }
+
     /// Somebody else destroys the domain.
     pub fn destroy_from_outside(&self, id: PodId) {
         self.state().domains.remove(&id);
@@ -196,7 +217,8 @@ impl Fake {
         let mut state = self.state();
         let domid = state.next_domid;
         state.next_domid += 1;
-        state.domains.insert(id, Domain { domid, paused: false, published: true, shutdown: None, guest: None });
+        let (disks, guest) = (BTreeSet::new(), None);
+        state.domains.insert(id, Domain { domid, paused: false, published: true, shutdown: None, disks, guest });
         id
     }
 
@@ -253,7 +275,8 @@ impl Domains for Fake {
             let mut state = self.state();
             let domid = state.next_domid;
             state.next_domid += 1;
-            let domain = Domain { domid, paused: true, published: false, shutdown: None, guest: None };
+            let (disks, guest) = (BTreeSet::new(), None);
+            let domain = Domain { domid, paused: true, published: false, shutdown: None, disks, guest };
             assert!(state.domains.insert(plan.id, domain).is_none(), "built twice");
             domid
         };
@@ -265,7 +288,7 @@ impl Domains for Fake {
         &self,
         plan: &DomainPlan,
         _built: &Built,
-        _disks: &[DiskPlan],
+        disks: &[DiskPlan],
         _macs: &[[u8; 6]],
     ) -> Result<(), DomainError> {
         if self.step("domains.publish").await {
@@ -277,7 +300,9 @@ impl Domains for Fake {
         {
             let mut state = self.state();
             state.marks.insert(plan.id);
-            state.domains.get_mut(&plan.id).unwrap().published = true;
+            let domain = state.domains.get_mut(&plan.id).unwrap();
+            domain.published = true;
+            domain.disks = (0..disks.len()).collect();
         }
         self.done().await;
         Ok(())
@@ -305,6 +330,24 @@ impl Domains for Fake {
             return Err(refused());
         }
         self.state().domains.get_mut(&id).unwrap().paused = true;
+        self.done().await;
+        Ok(())
+    }
+
+    async fn attach_disk(&self, id: PodId, domid: u16, index: usize, _disk: DiskPlan) -> Result<(), DomainError> {
+        if self.step("domains.attach_disk").await {
+            return Err(DomainError::Device { device: format!("disk {index} of domain {domid}"), why: "no".into() });
+        }
+        self.state().domains.get_mut(&id).unwrap().disks.insert(index);
+        self.done().await;
+        Ok(())
+    }
+
+    async fn detach_disk(&self, id: PodId, domid: u16, index: usize) -> Result<(), DomainError> {
+        if self.step("domains.detach_disk").await {
+            return Err(DomainError::Device { device: format!("disk {index} of domain {domid}"), why: "busy".into() });
+        }
+        self.state().domains.get_mut(&id).unwrap().disks.remove(&index);
         self.done().await;
         Ok(())
     }
@@ -394,6 +437,20 @@ impl Disks for Fake {
         let block = self.hold(id, file);
         self.done().await;
         Ok(block)
+    }
+
+    async fn release_image(&self, id: PodId, file: &Path) -> Result<(), DeviceError> {
+        if self.step("disks.release_image").await {
+            return Err(broken("detach"));
+        }
+        self.state().loops.retain(|held, by| {
+            if held == file {
+                by.remove(&id);
+            }
+            !by.is_empty()
+        });
+        self.done().await;
+        Ok(())
     }
 
     async fn release(&self, id: PodId, scratch: &Path) -> Result<(), DeviceError> {

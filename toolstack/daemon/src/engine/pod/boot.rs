@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, Mutex};
 
+use xenpod_api::spec::Role;
 use xenpod_api::state::{ContainerState, PodState};
 use xenpod_protocol::message::{self, RunState, reply, request::Op};
 
@@ -12,7 +13,7 @@ use super::super::watcher::Sight;
 use super::{Pod, lock};
 use crate::clock;
 use crate::guest::{Answer, FromGuest, Guest, GuestError, LogSink, Output};
-use crate::journal::Intent;
+use crate::journal::{ContainerRecord, Intent};
 use crate::logs::{LogWriter, Stream};
 
 /// Bytes of entropy for a guest: it may have no source of its own.
@@ -22,7 +23,16 @@ impl Pod {
     /// Boots the built domain and starts its containers. If that fails, everything is given back and the pod has failed.
     pub(super) async fn boot(&mut self, cancel: &Cancel) -> Result<(), Failure> {
         match self.boot_steps(cancel).await {
+            Ok(()) if self.in_sequence() => {
+                self.save_or_log().await;
+                self.describe();
+                self.publish();
+                Ok(())
+            }
             Ok(()) => {
+                for index in self.begins_with_the_pod() {
+                    self.attend(index);
+                }
                 self.enter(PodState::Running, "", "");
                 self.save_or_log().await;
                 self.describe();
@@ -85,7 +95,9 @@ impl Pod {
         for (container, starts, answer) in answers {
             self.answered(cancel, container, starts, answer).await?;
         }
-        self.phase("containers");
+        if !self.in_sequence() {
+            self.phase("containers");
+        }
         Ok(())
     }
 
@@ -168,23 +180,31 @@ impl Pod {
         let mut all = vec![plain("Configure", Op::Configure(configure))];
         let scratch = self.scratch_bytes().map(|_| self.different_images().len());
         all.extend(process::volumes(spec, scratch).into_iter().map(|v| plain("to make a volume", Op::CreateVolume(v))));
-        for index in 0..spec.containers.len() {
+        for index in self.begins_with_the_pod() {
             all.extend(self.container_requests(index));
         }
         Ok(all)
     }
 
+    /// The containers that are started with the guest, all at once.
+    fn begins_with_the_pod(&self) -> Vec<usize> {
+        if self.in_sequence() {
+            return Vec::new();
+        }
+        let containers = self.record.spec.containers.iter().enumerate();
+        containers.filter(|(_, c)| c.role != Role::Added).map(|(index, _)| index).collect()
+    }
+
     /// What the guest is asked to make a container and start it.
     pub(super) fn container_requests(&self, index: usize) -> [Request; 2] {
         let spec = &self.record.spec;
-        let images = self.different_images();
         let image = &self.images[index];
-        let disk = images.iter().position(|i| i.digest == image.digest).unwrap_or_default();
-        let scratch = self.scratch_bytes().map(|_| images.len());
         let container = &spec.containers[index];
         let streams = self.record.containers[index].streams;
-        let create = process::create(spec, container, image, (disk, scratch), streams);
-        let start = Op::StartContainer(message::StartContainer { name: container.name.clone() });
+        let mut create = process::create(spec, container, image, self.disks_for(image), streams);
+        let key = self.record.containers[index].key().to_owned();
+        process::rename(&mut create, &key);
+        let start = Op::StartContainer(message::StartContainer { name: key });
         let outputs = self.sinks(index).into_iter().map(Output::Log).collect();
         [
             Request {
@@ -206,7 +226,7 @@ impl Pod {
 
     /// Begins every container's log anew, with new streams.
     fn fresh_logs(&mut self) -> Result<(), Failure> {
-        (0..self.record.containers.len()).try_for_each(|index| self.fresh_log(index))
+        self.begins_with_the_pod().into_iter().try_for_each(|index| self.fresh_log(index))
     }
 
     /// Begins a container's log anew, with new streams.
@@ -230,12 +250,13 @@ impl Pod {
         let pairs = container.streams.into_iter().zip([Stream::Stdout, Stream::Stderr]);
         pairs
             .filter(|(id, _)| *id != 0)
-            .map(|(id, which)| LogSink { id, container: container.name.clone(), which, log: log.clone() })
+            .map(|(id, which)| LogSink { id, container: container.key().into(), which, log: log.clone() })
             .collect()
     }
 
     fn open_log(&mut self, name: &str) -> Result<(), Failure> {
-        let writer = LogWriter::open(&self.log_dir(), name, self.world.settings.log_max_bytes)
+        let key = self.record.containers.iter().find(|c| c.name == name).map_or(name, ContainerRecord::key);
+        let writer = LogWriter::open(&self.log_dir(), key, self.world.settings.log_max_bytes)
             .map_err(|source| Failure::Log { pod: self.name(), source })?;
         lock(&self.shared.logs).insert(name.to_owned(), writer.hub());
         self.logs.insert(name.to_owned(), Arc::new(Mutex::new(writer)));
@@ -245,7 +266,7 @@ impl Pod {
     /// Logs of an earlier life, for those who want to read them.
     pub(super) fn open_old_logs(&mut self) {
         for container in self.record.containers.clone() {
-            if self.log_dir().join(format!("{}.log", container.name)).exists() {
+            if self.log_dir().join(format!("{}.log", container.key())).exists() {
                 if let Err(error) = self.open_log(&container.name) {
                     tracing::warn!(pod_id = %self.record.id, container = container.name, %error, "log of container {} cannot be read: {error}", container.name);
                 } else if let Some(log) = self.logs.get(&container.name) {
@@ -262,6 +283,7 @@ impl Pod {
             *container = crate::journal::ContainerRecord {
                 image: container.image.take(),
                 command: std::mem::take(&mut container.command),
+                key: std::mem::take(&mut container.key),
                 ..fresh
             };
         }
@@ -330,8 +352,9 @@ impl Pod {
             // Who asked for it is gone, and so are its pipes.
             drop(guest.send("to end a command", Op::SignalExec(message::SignalExec { id: exec.id, signal: 9 })));
         }
-        for container in &mut self.record.containers {
-            let seen = inspection.containers.iter().find(|s| s.name == container.name);
+        let in_sequence = self.in_sequence();
+        for (container, spec) in self.record.containers.iter_mut().zip(&self.record.spec.containers) {
+            let seen = inspection.containers.iter().find(|s| s.name == container.key());
             match seen.map(|s| (s.state(), s.pid)) {
                 Some((RunState::Running, pid)) => {
                     container.state = ContainerState::Running;
@@ -339,7 +362,9 @@ impl Pod {
                 }
                 // Its exit comes as an event, or has come.
                 Some((RunState::Exited, _)) => {}
-                _ if container.state == ContainerState::Exited => {}
+                _ if matches!(container.state, ContainerState::Exited | ContainerState::Waiting) => {}
+                // It has not been asked for.
+                _ if container.state == ContainerState::Created && (in_sequence || spec.role == Role::Added) => {}
                 _ => {
                     let how = format!("had not started container {} when the daemon stopped", container.name);
                     return Err(self.domain_ended(&how));
@@ -347,10 +372,21 @@ impl Pod {
             }
         }
         self.restore_restarts();
+        for index in 0..self.record.containers.len() {
+            if self.record.containers[index].state == ContainerState::Running {
+                self.attend_again(index);
+            }
+        }
+        let starting = in_sequence && self.record.state == PodState::Starting;
         let paused = matches!(&*self.sight.borrow(), Sight::Present(d) if d.paused);
-        let state = if paused { PodState::Paused } else { PodState::Running };
+        let state = match (paused, starting) {
+            (true, _) => PodState::Paused,
+            (false, true) => PodState::Starting,
+            (false, false) => PodState::Running,
+        };
         let (reason, message) = (self.record.reason.clone(), self.record.message.clone());
         self.enter(state, &reason, &message);
+        self.advance().await;
         Ok(())
     }
 }

@@ -24,6 +24,7 @@ impl Pod {
         first: &mut FirstRecord,
     ) -> Result<(), Failure> {
         self.record.intent = Intent::Create;
+        self.record.disks.clear();
         self.enter(PodState::Creating, "", "");
         let fetched = self.find_images(cancel, progress).await?;
         self.phase("images");

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
-use xenpod_api::spec::RestartPolicy;
+use xenpod_api::spec::{RestartPolicy, Role};
 use xenpod_api::state::{ContainerState, ExitReason, PodState};
 use xenpod_protocol::message::event::What;
 use xenpod_protocol::message::{self, request::Op};
@@ -39,13 +39,21 @@ impl Pod {
         match happening {
             Happening::Guest(FromGuest::Event(event)) => {
                 self.guest_event(event).await;
+                self.advance().await;
                 self.end_if_over().await;
             }
             Happening::Guest(FromGuest::Up { .. }) => {}
             Happening::Guest(FromGuest::Lost { why }) => self.guest_lost(&why).await,
             Happening::GuestClosed => self.guest_lost("it is closed").await,
             Happening::Sight(sight) => self.sighted(sight).await,
-            Happening::Restart(name) => self.restart(&name).await,
+            Happening::Restart(key) => self.restart(&key).await,
+            Happening::EndingDue(key) => self.ending_due(&key),
+            Happening::Noted(note) => {
+                self.noted(note);
+                self.advance().await;
+                self.end_if_over().await;
+            }
+            Happening::Cancelled => self.start_cancelled().await,
             Happening::Retry => self.release_again().await,
         }
     }
@@ -56,7 +64,7 @@ impl Pod {
         let mut saved = true;
         match event.what {
             Some(What::ContainerStarted(started)) => {
-                if let Some(container) = self.record.containers.iter_mut().find(|c| c.name == started.name) {
+                if let Some(container) = self.record.containers.iter_mut().find(|c| c.key() == started.name) {
                     container.pid = started.pid;
                 }
             }
@@ -64,8 +72,14 @@ impl Pod {
                 self.container_exited(&exited.name, &exited.exit.unwrap_or_default());
                 saved = self.save_or_log().await;
                 self.publish();
+                self.ending_done(&exited.name).await;
             }
-            Some(What::ExecExited(exited)) => self.exec_exited(&exited),
+            Some(What::ExecExited(exited)) => {
+                let for_a_probe = self.shared.commands.ended(&exited.id, exited.exit.unwrap_or_default());
+                if !for_a_probe {
+                    self.exec_exited(&exited);
+                }
+            }
             Some(What::OutOfMemory(oom)) => {
                 tracing::warn!(
                     pod_id = %self.record.id, pod = self.record.spec.name, container = oom.container,
@@ -98,12 +112,17 @@ impl Pod {
         }
     }
 
-    fn container_exited(&mut self, name: &str, exit: &message::Exit) {
+    fn container_exited(&mut self, key: &str, exit: &message::Exit) {
         let stopping = self.record.intent != Intent::Run;
-        let policy = self.record.spec.restart_policy;
         let base = self.world.settings.restart_delay;
         let pod_id = self.record.id;
-        let Some(container) = self.record.containers.iter_mut().find(|c| c.name == name) else { return };
+        let Some(index) = self.record.containers.iter().position(|c| c.key() == key) else { return };
+        let policy = self.record.spec.restart_policy_of(index);
+        let unwell = self.ended_because(key);
+        self.care_over(key);
+        let container = &mut self.record.containers[index];
+        let name = container.name.clone();
+        (container.up, container.ready) = (false, false);
         let (code, signal, reason) = exit_meaning(exit);
         container.exit_code = code;
         container.signal = signal;
@@ -113,6 +132,10 @@ impl Pod {
             ExitReason::Signal => format!("ended by signal {signal}"),
             _ => String::new(),
         };
+        let ill = unwell.is_some();
+        if let Some(why) = unwell {
+            container.message = why;
+        }
         container.pid = 0;
         container.finished_usec = if exit.finished_ns > 0 { exit.finished_ns / 1000 } else { clock::now_usec() };
         if exit.started_ns > 0 {
@@ -120,16 +143,17 @@ impl Pod {
         }
         tracing::info!(pod_id = %pod_id, container = name, code, reason = %reason, "container {name} ended: {reason}, exit code {code}");
         let again = !stopping
+            && !container.held
             && match policy {
                 RestartPolicy::Always => true,
-                RestartPolicy::OnFailure => code != 0,
+                RestartPolicy::OnFailure => code != 0 || ill,
                 RestartPolicy::Never => false,
             };
         container.state = if again { ContainerState::Waiting } else { ContainerState::Exited };
         if again {
             let ran = Duration::from_micros(container.finished_usec.saturating_sub(container.started_usec));
             let delay = restart_delay(base, container.restarts, ran);
-            self.restarts.push((Instant::now() + delay, name.to_owned()));
+            self.restarts.push((Instant::now() + delay, key.to_owned()));
         }
     }
 
@@ -137,35 +161,39 @@ impl Pod {
     pub(super) fn restore_restarts(&mut self) {
         for container in &self.record.containers {
             if container.state == ContainerState::Waiting {
-                self.restarts.push((Instant::now(), container.name.clone()));
+                self.restarts.push((Instant::now(), container.key().to_owned()));
             }
         }
     }
 
-    async fn restart(&mut self, name: &str) {
-        let Some(index) = self.record.containers.iter().position(|c| c.name == name) else { return };
-        if self.record.state != PodState::Running {
+    async fn restart(&mut self, key: &str) {
+        let Some(index) = self.record.containers.iter().position(|c| c.key() == key) else { return };
+        if !matches!(self.record.state, PodState::Starting | PodState::Running) {
             // Paused: when it runs again.
-            self.restarts.push((Instant::now() + Duration::from_secs(1), name.to_owned()));
+            self.restarts.push((Instant::now() + Duration::from_secs(1), key.to_owned()));
             return;
         }
-        if let Err(failure) = self.restart_steps(index).await {
+        let name = self.record.containers[index].name.clone();
+        let launched = self.launch(index).await;
+        self.record.containers[index].restarts += 1;
+        if let Err(failure) = launched {
             tracing::warn!(pod_id = %self.record.id, container = name, %failure, "container {name} cannot be started again: {failure}");
             let container = &mut self.record.containers[index];
-            container.restarts += 1;
             container.message = failure.to_string();
             let delay = restart_delay(self.world.settings.restart_delay, container.restarts, Duration::ZERO);
-            self.restarts.push((Instant::now() + delay, name.to_owned()));
+            self.restarts.push((Instant::now() + delay, key.to_owned()));
         }
         self.save_or_log().await;
         self.publish();
     }
 
-    async fn restart_steps(&mut self, index: usize) -> Result<(), Failure> {
+    /// Makes a container in the guest, anew if it was there, and starts it.
+    pub(super) async fn launch(&mut self, index: usize) -> Result<(), Failure> {
         let Some(guest) = self.guest.clone() else { return Ok(()) };
         let name = self.record.containers[index].name.clone();
         let within = self.world.settings.answer_timeout;
-        let remove = Op::RemoveContainer(message::RemoveContainer { name: name.clone() });
+        let key = self.record.containers[index].key().to_owned();
+        let remove = Op::RemoveContainer(message::RemoveContainer { name: key });
         // It may be that a start which failed removed it already.
         let _ = guest.send("to remove a container", remove).done(within).await;
         // Reserved first; the new log then takes them.
@@ -180,20 +208,35 @@ impl Pod {
         container.state = ContainerState::Running;
         container.started_usec = clock::now_usec();
         container.pid = pid;
-        container.restarts += 1;
         container.message = String::new();
+        self.attend(index);
         Ok(())
     }
 
     /// Stops the pod when its last container has ended for good.
-    async fn end_if_over(&mut self) {
-        let over = self.record.state == PodState::Running
-            && self.record.intent == Intent::Run
-            && !self.record.containers.iter().any(|c| is_active(c.state) || c.state == ContainerState::Created);
-        if over {
+    pub(super) async fn end_if_over(&mut self) {
+        if self.record.state == PodState::Running && self.record.intent == Intent::Run && self.is_over() {
             let reason = self.status_reason();
-            let _ = self.stop(0, PodState::Stopped, reason.as_str(), "every container has ended").await;
+            // Sidecars may still run, and are asked first.
+            let runs = self.record.containers.iter().any(|c| c.state == ContainerState::Running);
+            let grace = if runs { self.record.spec.grace_seconds } else { 0 };
+            let _ = self.stop(grace, PodState::Stopped, reason.as_str(), "every container has ended").await;
         }
+    }
+
+    /// Nothing runs, and nothing is to run but by request of somebody who made or ended a container.
+    fn is_over(&self) -> bool {
+        let spec = &self.record.spec.containers;
+        let mut lasting = self.record.containers.iter().zip(spec);
+        let begun = spec.iter().any(|s| s.role != Role::Added);
+        begun
+            && lasting.all(|(c, s)| match c.state {
+                // They end with the others.
+                _ if s.role == Role::Sidecar => true,
+                ContainerState::Created => s.role == Role::Added,
+                ContainerState::Exited => !c.held || s.role == Role::Added,
+                _ => false,
+            })
     }
 
     fn status_reason(&self) -> ExitReason {
@@ -204,7 +247,7 @@ impl Pod {
     async fn guest_lost(&mut self, why: &str) {
         self.guest_events = None;
         self.guest = None;
-        if !matches!(self.record.state, PodState::Running | PodState::Paused) {
+        if !matches!(self.record.state, PodState::Starting | PodState::Running | PodState::Paused) {
             return;
         }
         let view = self.look().await;

@@ -84,7 +84,7 @@ impl Pod {
         let (spec, image) = (&self.record.spec, &self.images[index]);
         let op = Op::Exec(message::Exec {
             id: id(number),
-            container: request.container.clone(),
+            container: self.record.containers[index].key().into(),
             process: Some(process::exec_process(spec, &spec.containers[index], image, &request.spec)),
             stdio: Some(stdio),
         });

@@ -10,11 +10,17 @@
 
 mod boot;
 mod build;
+mod care;
+mod containers;
+mod disks;
+mod ending;
 mod events;
 mod exec;
 mod release;
+mod sequence;
 mod stop;
 
+pub use containers::ContainerAsk;
 pub(super) use events::how_it_ended;
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
@@ -28,6 +34,7 @@ use xenpod_api::state::PodState;
 use super::exec::{Exec, ExecRequest};
 use super::failure::Failure;
 use super::jobs::{Cancel, Job, Progress};
+use super::probe::Commands;
 use super::reconcile::End;
 use super::status::PodStatus;
 use super::transition::{Verb, Verdict, judge};
@@ -76,6 +83,8 @@ pub enum Ask {
     Resume(oneshot::Sender<Result<(), Failure>>),
     /// Run a command.
     Exec(ExecRequest),
+    /// Something about one container.
+    Container(ContainerAsk),
     /// Connect to the guest again: the first request of a pod that was found running.
     Reattach(oneshot::Sender<()>),
     /// Give back what it may hold: the first request of a pod that was found not running.
@@ -99,6 +108,7 @@ impl Ask {
             Self::Pause(_) => Verb::Pause,
             Self::Resume(_) => Verb::Resume,
             Self::Exec(_) => Verb::Exec,
+            Self::Container(ask) => ask.verb(),
         })
     }
 
@@ -115,6 +125,7 @@ impl Ask {
                     request.refuse(e);
                 }
             }
+            Self::Container(ask) => ask.answer(result),
             Self::Reattach(done) | Self::Settle { done, .. } => drop(done),
         }
     }
@@ -125,6 +136,7 @@ impl Ask {
 pub(super) struct Shared {
     logs: Mutex<HashMap<String, Hub>>,
     execs: Mutex<BTreeMap<u32, Arc<Exec>>>,
+    commands: Arc<Commands>,
 }
 
 /// A pod, to those who are not its task.
@@ -225,8 +237,17 @@ pub(super) struct Pod {
     guest: Option<Guest>,
     guest_events: Option<mpsc::UnboundedReceiver<FromGuest>>,
     logs: HashMap<String, SharedLog>,
-    /// Containers to be started again, and when.
+    /// Containers to be started again, and when; by their keys.
     restarts: Vec<(tokio::time::Instant, String)>,
+    /// Containers that are being ended one by one.
+    endings: Vec<ending::Ending>,
+    /// What looks after those that run, by their keys.
+    cares: HashMap<String, care::Care>,
+    /// What their probes and hooks have found out.
+    notes: (mpsc::UnboundedSender<care::Note>, mpsc::UnboundedReceiver<care::Note>),
+    next_run: u64,
+    /// The job of a start that waits for containers.
+    beginning: Option<Job>,
     /// Something could not be given back: it is tried again then.
     retry: Option<tokio::time::Instant>,
     /// Stream ids below this one may be in use, says the disk.
@@ -277,6 +298,11 @@ pub(super) fn spawn(
         guest_events: None,
         logs: HashMap::new(),
         restarts: Vec::new(),
+        endings: Vec::new(),
+        cares: HashMap::new(),
+        notes: mpsc::unbounded_channel(),
+        next_run: 0,
+        beginning: None,
         retry: None,
         streams_reserved,
         next_exec: 1,
@@ -295,6 +321,9 @@ enum Happening {
     GuestClosed,
     Sight(Sight),
     Restart(String),
+    EndingDue(String),
+    Noted(care::Note),
+    Cancelled,
     Retry,
 }
 
@@ -374,13 +403,13 @@ impl Pod {
             Ask::Create { start, recorded, job } => {
                 let result = self.create(start, FirstRecord(Some(recorded)), &cancel, &job.progress()).await;
                 let gone = result.is_err() && self.record.intent == Intent::Remove;
-                job.end(&result);
+                self.started(job, result).await;
                 return gone;
             }
             Ask::Start { job } => {
                 self.asked = Some(Instant::now());
                 let result = self.start(&cancel, &job.progress()).await;
-                job.end(&result);
+                self.started(job, result).await;
             }
             Ask::Stop { grace_seconds, job } => {
                 let grace = grace_seconds.unwrap_or(self.record.spec.grace_seconds);
@@ -400,6 +429,7 @@ impl Pod {
                 let _ = answer.send(self.resume().await);
             }
             Ask::Exec(request) => self.exec(request).await,
+            Ask::Container(ask) => self.container_ask(ask).await,
             Ask::Reattach(done) => {
                 self.reattach().await;
                 let _ = done.send(());
@@ -476,6 +506,8 @@ impl Pod {
     /// The next thing that happens to the pod.
     async fn next(&mut self) -> Happening {
         let restart = self.restarts.iter().min_by_key(|(at, _)| *at).cloned();
+        let ending = self.next_ending();
+        let beginning = self.beginning.as_ref().map(|job| job.canceller().clone());
         let retry = self.retry;
         tokio::select! {
             biased;
@@ -495,6 +527,20 @@ impl Pod {
                 self.restarts.retain(|(a, n)| (*a, n) != (at, &name));
                 Happening::Restart(name)
             }
+            key = async {
+                match ending {
+                    Some((at, key)) => { tokio::time::sleep_until(at).await; key }
+                    None => std::future::pending().await,
+                }
+            } => Happening::EndingDue(key),
+            // Never `None`: a sender is held here.
+            Some(note) = self.notes.1.recv() => Happening::Noted(note),
+            () = async {
+                match beginning {
+                    Some(cancel) => cancel.cancelled().await,
+                    None => std::future::pending().await,
+                }
+            } => Happening::Cancelled,
             () = async {
                 match retry {
                     Some(at) => tokio::time::sleep_until(at).await,

@@ -69,6 +69,10 @@ impl Pod {
         }
         self.guest_events = None;
         self.restarts.clear();
+        self.endings_over();
+        self.cares.clear();
+        let name = self.name();
+        self.start_over(|| Err(Failure::Cancelled(format!("the start of pod {name}"))));
         for log in self.logs.values() {
             lock(log).end();
         }
@@ -80,6 +84,10 @@ impl Pod {
     /// Ends in `state`, with everything given back, and says why.
     pub(super) async fn settle(&mut self, state: PodState, reason: &str, message: &str) {
         self.record.intent = Intent::Stop;
+        if reason != "Stopped" {
+            let (pod, how) = (self.name(), format!("ended ({message})"));
+            self.start_over(|| Err(Failure::DomainEnded { pod, how }));
+        }
         for container in &mut self.record.containers {
             if is_active(container.state) {
                 container.state = ContainerState::Exited;
@@ -90,6 +98,7 @@ impl Pod {
                 container.finished_usec = clock::now_usec();
             }
             container.pid = 0;
+            (container.up, container.ready) = (false, false);
         }
         let released = self.release().await;
         let message = match &released {

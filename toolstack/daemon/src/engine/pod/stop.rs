@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use tokio::time::Instant;
+use xenpod_api::spec::Role;
 use xenpod_api::state::{ContainerState, PodState};
 use xenpod_protocol::message::{self, request::Op};
 
@@ -15,6 +16,9 @@ use crate::journal::Intent;
 
 /// From the last container's end to the domain's, at most.
 const POWER_OFF: Duration = Duration::from_secs(10);
+
+/// From the kill of a container, and what its hook may add, to the next step of a stop.
+const AFTER_KILL: Duration = Duration::from_secs(15);
 
 impl Pod {
     /// Stop signal, grace, kill; the guest powers off; everything is given back. The pod ends in `state`.
@@ -50,15 +54,18 @@ impl Pod {
     }
 
     async fn end_containers(&mut self, grace: Duration) {
-        let Some(guest) = self.guest.clone() else { return };
         let deadline = Instant::now() + grace;
+        if self.ends_in_sequence() {
+            self.end_in_sequence(deadline).await;
+        }
+        let Some(guest) = self.guest.clone() else { return };
         // guest-init ends everything with SIGTERM by itself; images that want another signal get it first.
         let mut own_signals = false;
         for (container, image) in self.record.containers.iter().zip(&self.images) {
             let signal = process::stop_signal(image);
             if container.state == ContainerState::Running && signal != process::SIGTERM {
                 own_signals = true;
-                let name = container.name.clone();
+                let name = container.key().to_owned();
                 drop(guest.send(
                     "the stop signal",
                     Op::SignalContainer(message::SignalContainer { name, signal, all: false }),
@@ -72,7 +79,7 @@ impl Pod {
                 .iter()
                 .zip(&self.images)
                 .filter(|(c, i)| c.state == ContainerState::Running && process::stop_signal(i) == process::SIGTERM)
-                .map(|(c, _)| c.name.clone())
+                .map(|(c, _)| c.key().to_owned())
                 .collect();
             for name in others {
                 let op = message::SignalContainer { name, signal: process::SIGTERM, all: false };
@@ -88,6 +95,30 @@ impl Pod {
         self.await_end(Instant::now() + left + POWER_OFF, |_| false).await;
     }
 
+    /// Whether its containers have to be ended one after another.
+    fn ends_in_sequence(&self) -> bool {
+        let containers = &self.record.spec.containers;
+        containers.iter().any(|c| c.role == Role::Sidecar || c.lifecycle.pre_stop.is_some())
+    }
+
+    /// Hooks and stop signals for all but the sidecars; when they have ended, the sidecars, the last first.
+    async fn end_in_sequence(&mut self, deadline: Instant) {
+        let roles: Vec<Role> = self.record.spec.containers.iter().map(|c| c.role).collect();
+        let (sidecars, others): (Vec<usize>, Vec<usize>) =
+            (0..roles.len()).partition(|index| roles[*index] == Role::Sidecar);
+        let steps = std::iter::once(others).chain(sidecars.into_iter().rev().map(|index| vec![index]));
+        for step in steps {
+            let left = deadline.saturating_duration_since(Instant::now());
+            for index in step {
+                if self.record.containers[index].state == ContainerState::Running {
+                    self.begin_ending(index, left, None, None);
+                }
+            }
+            // Each has a time of its own after which it is killed, and one after which it is not waited for.
+            self.await_end(Instant::now() + left + AFTER_KILL, |pod| pod.endings.is_empty()).await;
+        }
+    }
+
     /// Takes in what the guest says until `enough`, the domain has ended, or the time is over.
     async fn await_end(&mut self, deadline: Instant, enough: impl Fn(&Self) -> bool) {
         let mut channel_gone = false;
@@ -100,6 +131,8 @@ impl Pod {
                     channel_gone = true;
                 }
                 Happening::Guest(FromGuest::Event(event)) => self.guest_event(event).await,
+                Happening::EndingDue(key) => self.ending_due(&key),
+                Happening::Noted(note) => self.noted(note),
                 Happening::Sight(Sight::Absent) => return,
                 Happening::Sight(Sight::Present(domain)) if domain.shutdown.is_some() || domain.dying => {
                     if channel_gone || self.guest_events.is_none() {

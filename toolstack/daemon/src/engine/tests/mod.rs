@@ -1,6 +1,8 @@
 //! The engine whole, on the fake world.
 
+mod containers;
 mod faults;
+mod health;
 mod life;
 mod outside;
 
