@@ -59,7 +59,7 @@ test_the_system_bus_and_polkit_answer() {
 test_leftovers_are_seen() {
 	no_leftovers
 	xenstore-write /vm/leftover ''
-	expect_status 1 bash -c ". /opt/lab/suites/lib.sh; no_leftovers"
+	expect_status 1 bash -c ". /opt/lab/suites/lib.sh; leftovers_wait=1; no_leftovers"
 	no_leftovers '/vm/leftover'
 	xenstore-rm /vm/leftover
 	no_leftovers

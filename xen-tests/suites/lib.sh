@@ -55,6 +55,9 @@ within() {
 	done
 }
 
+# A suite that looks at the files of images as well sets this.
+with_images=
+
 # world: all that a pod could leave behind in this dom0, one thing a line.
 world() {
 	xl list | awk 'NR > 1 { print "domain", $1 }'
@@ -64,22 +67,30 @@ world() {
 	ip -o link show | awk -F': ' '{ sub(/@.*/, "", $2); print "link", $2 }'
 	nft list ruleset 2>/dev/null | sed -E 's/counter packets [0-9]+ bytes [0-9]+/counter/' | sed 's/^/rule /'
 	awk '{ print "mount", $2, $3 }' /proc/self/mounts
+	local images=(-path '*/images/*' -prune -o)
+	[ -z "$with_images" ] || images=()
 	for folder in /var/lib/xenpod /run/xenpod; do
-		[ ! -d $folder ] || find $folder -path '*/images/*' -prune -o -printf 'file %p\n'
+		[ ! -d $folder ] || find $folder "${images[@]}" -printf 'file %p\n'
 	done
 }
 
+# Where the world is remembered; a subshell may have another.
+lab_world=/run/lab-world
+
 # remember_world: from here on no_leftovers compares. The runner does it once, before `setup`.
 remember_world() {
-	world | sort >/run/lab-world
+	world | sort >$lab_world
 }
+
+# How long no_leftovers waits, in seconds.
+leftovers_wait=6
 
 # no_leftovers [PATTERN]: the world is as it was remembered, but for lines that match PATTERN.
 no_leftovers() {
-	local left='' end=$((SECONDS + 6))
+	local left='' end=$((SECONDS + leftovers_wait))
 	# Destroying is asynchronous: a domain may be dying, a device closing, for a moment.
 	while :; do
-		left=$(diff /run/lab-world <(world | sort) | grep '^[<>]' | grep -vE "${1:-^$}" || true)
+		left=$(diff $lab_world <(world | sort) | grep '^[<>]' | grep -vE "${1:-^$}" || true)
 		[ -n "$left" ] || return 0
 		[ $SECONDS -lt $end ] || break
 		sleep 0.2
