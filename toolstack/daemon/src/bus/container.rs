@@ -15,7 +15,7 @@ use super::Service;
 use super::access::{Action, check};
 use super::caller::Caller;
 use super::error::BusError;
-use super::object::{container_path, exec_path};
+use super::object::exec_path;
 use super::options::Options;
 use super::pod::answered;
 use super::properties::{job_object, path};
@@ -39,7 +39,7 @@ pub(super) async fn call(
     let may = async |verb| check(service, caller, header, Action::ManagePods, verb, &pod.name).await;
     let begin = |kind, ask: &dyn Fn(String, Job) -> ContainerAsk| -> Result<Reply, BusError> {
         let job = service.engine.ask(pod, caller.uid, kind, |job| Ask::Container(ask(name.into(), job)))?;
-        job.add_object(container_path(pod, name));
+        job.add_object(pod.id.container_path(name));
         Reply::with(job_object(job.id())?)
     };
     match member {

@@ -23,6 +23,7 @@ mod object;
 mod options;
 mod pod;
 mod properties;
+mod queue;
 mod reply;
 mod signals;
 

@@ -12,7 +12,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use xenpod_api::ids::{ROOT_PATH, escape, image_path, job_path, unescape};
+use xenpod_api::ids::{ROOT_PATH, image_path, job_path, unescape};
 
 use super::Service;
 use super::caller::Caller;
@@ -117,10 +117,4 @@ pub(super) fn children(service: &Service, caller: &Caller, path: &str) -> BTreeS
     let prefix = if path == "/" { "/".to_string() } else { format!("{path}/") };
     let below = all(service, caller);
     below.iter().filter_map(|p| p.strip_prefix(&prefix)).filter_map(|r| r.split('/').next()).map(String::from).collect()
-}
-
-/// The path of a container, for those who have the pod's handle.
-pub(super) fn container_path(pod: &PodHandle, name: &str) -> String {
-    debug_assert_eq!(unescape(&escape(name)).as_deref(), Some(name));
-    pod.id.container_path(name)
 }

@@ -10,7 +10,6 @@ use super::Service;
 use super::access::{Action, check};
 use super::caller::Caller;
 use super::error::BusError;
-use super::object::container_path;
 use super::options::Options;
 use super::properties::{job_object, path};
 use super::reply::Reply;
@@ -67,7 +66,7 @@ pub(super) async fn call(
                     Some(word.parse().map_err(|e| BusError::invalid(format!("option restart_policy: {e}")))?);
             }
             may("create-container").await?;
-            let path = path(container_path(pod, &spec.name)).unwrap_or_default();
+            let path = path(pod.id.container_path(&spec.name)).unwrap_or_default();
             let job = engine.create_container(pod, caller.uid, spec, start)?;
             Reply::with((job_object(job.id())?, path))
         }

@@ -10,12 +10,12 @@ use zbus::{ObjectPath, Variant};
 use super::Service;
 use super::caller::Caller;
 use super::error::BusError;
-use super::object::{self, Object, container_path};
+use super::object::{self, Object};
 use super::reply::Reply;
+use crate::engine::PodStatus;
 use crate::engine::exec::Exec;
 use crate::engine::jobs::JobStatus;
 use crate::engine::world::ImageInfo;
-use crate::engine::{PodHandle, PodStatus};
 use crate::journal::ContainerRecord;
 
 /// The properties of an object, by name.
@@ -77,10 +77,10 @@ pub(super) fn managed(
 pub(super) fn of(service: &Service, caller: &Caller, object: &Object) -> Properties {
     match object {
         Object::Manager => manager(service, caller),
-        Object::Pod(pod) => of_pod(pod, &pod.status()),
+        Object::Pod(pod) => of_pod(&pod.status()),
         Object::Container(pod, name) => {
             let status = pod.status();
-            status.container(name).map(|c| container(pod, &status, c)).unwrap_or_default()
+            status.container(name).map(|c| container(&status, c)).unwrap_or_default()
         }
         Object::Exec(exec) => of_exec(exec),
         Object::Image(image) => of_image(image),
@@ -103,13 +103,13 @@ fn manager(service: &Service, caller: &Caller) -> Properties {
 }
 
 /// Of a pod.
-pub(super) fn of_pod(pod: &PodHandle, status: &PodStatus) -> Properties {
+pub(super) fn of_pod(status: &PodStatus) -> Properties {
     let record = &status.record;
     let spec = &record.spec;
     let addresses: Vec<String> = status.addresses().iter().map(ToString::to_string).collect();
     let mac = record.lease.map(|l| l.mac.map(|b| format!("{b:02x}")).join(":")).unwrap_or_default();
     let containers: Vec<ObjectPath<'static>> =
-        record.containers.iter().filter_map(|c| path(container_path(pod, &c.name))).collect();
+        record.containers.iter().filter_map(|c| path(record.id.container_path(&c.name))).collect();
     BTreeMap::from([
         ("Id", record.id.to_string().into()),
         ("Name", spec.name.clone().into()),
@@ -138,13 +138,13 @@ pub(super) fn of_pod(pod: &PodHandle, status: &PodStatus) -> Properties {
 }
 
 /// Of a container.
-pub(super) fn container(pod: &PodHandle, status: &PodStatus, c: &ContainerRecord) -> Properties {
+pub(super) fn container(status: &PodStatus, c: &ContainerRecord) -> Properties {
     let spec = status.record.spec.containers.iter().find(|s| s.name == c.name);
     let image = spec.map(|s| s.image.clone()).unwrap_or_default();
     let role = spec.map(|s| s.role.as_str()).unwrap_or_default();
     BTreeMap::from([
         ("Name", c.name.clone().into()),
-        ("Pod", path(pod.id.path()).unwrap_or_default().into()),
+        ("Pod", path(status.record.id.path()).unwrap_or_default().into()),
         ("Role", role.into()),
         ("Ready", c.ready.into()),
         ("State", c.state.as_str().into()),

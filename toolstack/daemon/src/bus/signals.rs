@@ -1,23 +1,24 @@
 //! What changes, told to those who may hear it.
 //!
-//! A change only says where to look. What is sent is the difference between what was last told of an object and what it shows now, so
-//! a property that did not change is not sent, and several changes in a row are one signal.
+//! What is sent is the difference between what was last told of an object and what it shows, so a property that did not change is not
+//! sent. Of a pod every state is told, in order, however short it was: its changes bring pictures, which wait in the [`Queue`].
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
 use tokio::sync::mpsc;
-use xenpod_api::ids::{PodId, ROOT_PATH, image_path, job_path};
+use xenpod_api::ids::{ROOT_PATH, image_path, job_path};
 use zbus::names::OwnedUniqueName;
 use zbus::{DynamicType, Message, ObjectPath};
 
 use super::Service;
-use super::object::{container_path, exec_path};
+use super::object::exec_path;
 use super::properties::{self, Properties, path};
-use crate::engine::Change;
+use super::queue::Queue;
 use crate::engine::exec;
 use crate::engine::jobs;
+use crate::engine::{Change, PodStatus};
 
 const MANAGER: &str = "org.xenpod1.Manager";
 /// Root's objects: their signals are broadcast.
@@ -38,19 +39,23 @@ struct Publisher {
 /// Publishes until the engine ends.
 pub(super) async fn publish(service: Arc<Service>, mut changes: mpsc::UnboundedReceiver<Change>) {
     let mut publisher = Publisher { service, told: HashMap::new() };
+    // What start-up did is seen in what there is now.
+    while changes.try_recv().is_ok() {}
     publisher.begin();
-    let mut batch = Vec::new();
-    while changes.recv_many(&mut batch, 64).await > 0 {
-        let mut seen: Vec<Change> = Vec::with_capacity(batch.len());
-        for change in batch.drain(..) {
-            // Several of one kind in a row are one; the order of what begins and ends stays.
-            if seen.last() != Some(&change) {
-                seen.push(change);
-            }
+    let queue = Queue::default();
+    let fill = async {
+        while let Some(change) = changes.recv().await {
+            queue.push(change);
         }
-        for change in seen {
-            publisher.change(change).await;
+    };
+    let drain = async {
+        loop {
+            publisher.change(queue.next().await).await;
         }
+    };
+    tokio::select! {
+        () = fill => {}
+        () = drain => {}
     }
 }
 
@@ -58,7 +63,7 @@ impl Publisher {
     /// What was there before anybody could listen needs no telling.
     fn begin(&mut self) {
         for pod in self.service.engine.list() {
-            self.note_pod(pod.id);
+            self.told.extend(pictured(&pod.status()));
         }
         for image in self.service.engine.world().images.list() {
             let properties = properties::of_image(&image);
@@ -67,57 +72,16 @@ impl Publisher {
         }
     }
 
-    fn note_pod(&mut self, id: PodId) {
-        for (path, told) in self.look_at_pod(id) {
-            self.told.insert(path, told);
-        }
-    }
-
-    /// A pod and its containers as they are now.
-    fn look_at_pod(&self, id: PodId) -> Vec<(String, Told)> {
-        let Some(pod) = self.service.engine.pod(id) else { return Vec::new() };
-        let status = pod.status();
-        let owner_uid = pod.owner_uid;
-        let properties = properties::of_pod(&pod, &status);
-        let mut found = vec![(id.path(), Told { interface: "org.xenpod1.Pod", owner_uid, properties })];
-        for c in &status.record.containers {
-            let properties = properties::container(&pod, &status, c);
-            let told = Told { interface: "org.xenpod1.Container", owner_uid, properties };
-            found.push((container_path(&pod, &c.name), told));
-        }
-        found
-    }
-
     async fn change(&mut self, change: Change) {
         match change {
-            Change::PodNew(id) => {
-                for (path, told) in self.look_at_pod(id) {
-                    let owner = told.owner_uid;
-                    self.added(path.clone(), told).await;
-                    if path == id.path() {
-                        self.manager_signal(owner, "PodNew", (id.to_string(), object(&path))).await;
-                    }
+            Change::PodNew(picture) => {
+                let id = picture.record.id;
+                for (path, told) in pictured(&picture) {
+                    self.added(path, told).await;
                 }
+                self.manager_signal(picture.record.owner_uid, "PodNew", (id.to_string(), object(&id.path()))).await;
             }
-            Change::Pod(id) => {
-                let now = self.look_at_pod(id);
-                if now.is_empty() {
-                    return;
-                }
-                let prefix = format!("{}/container/", id.path());
-                let is_container = |p: &&String| p.strip_prefix(&prefix).is_some_and(|rest| !rest.contains('/'));
-                let gone = self.told.keys().filter(is_container).filter(|p| !now.iter().any(|(path, _)| path == *p));
-                for path in gone.cloned().collect::<Vec<_>>() {
-                    self.removed(&path).await;
-                }
-                for (path, told) in now {
-                    if self.told.contains_key(&path) {
-                        self.update(path, told).await;
-                    } else {
-                        self.added(path, told).await;
-                    }
-                }
-            }
+            Change::Pod(picture) => self.pod(&picture).await,
             Change::PodGone(id) => {
                 let prefix = format!("{}/", id.path());
                 let below: Vec<String> = self.told.keys().filter(|p| p.starts_with(&prefix)).cloned().collect();
@@ -163,6 +127,21 @@ impl Publisher {
             Change::JobNew(id) => self.job(id).await,
             Change::Job(id) => self.job(id).await,
             Change::JobEnded(id) => self.job_ended(id).await,
+        }
+    }
+
+    async fn pod(&mut self, picture: &PodStatus) {
+        let now = pictured(picture);
+        // Containers come and go; what runs in them does so by itself.
+        let prefix = format!("{}/container/", picture.record.id.path());
+        let is_container = |p: &String| p.strip_prefix(&prefix).is_some_and(|rest| !rest.contains('/'));
+        let gone: Vec<String> =
+            self.told.keys().filter(|p| is_container(p) && now.iter().all(|(path, _)| path != *p)).cloned().collect();
+        for path in gone {
+            self.removed(&path).await;
+        }
+        for (path, told) in now {
+            if self.told.contains_key(&path) { self.update(path, told).await } else { self.added(path, told).await }
         }
     }
 
@@ -268,6 +247,18 @@ impl Publisher {
             tracing::debug!(signal = name, %error, "a signal could not be sent");
         }
     }
+}
+
+/// A pod and its containers, by path.
+fn pictured(status: &PodStatus) -> Vec<(String, Told)> {
+    let (id, owner_uid) = (status.record.id, status.record.owner_uid);
+    let mut found =
+        vec![(id.path(), Told { interface: "org.xenpod1.Pod", owner_uid, properties: properties::of_pod(status) })];
+    found.extend(status.record.containers.iter().map(|c| {
+        let properties = properties::container(status, c);
+        (id.container_path(&c.name), Told { interface: "org.xenpod1.Container", owner_uid, properties })
+    }));
+    found
 }
 
 fn object(text: &str) -> ObjectPath<'static> {

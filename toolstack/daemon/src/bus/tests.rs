@@ -96,6 +96,14 @@ impl Place {
 
 /// Runs a test with a service. Guests run on a runtime of their own.
 fn with_service(work: impl AsyncFnOnce(Place)) {
+    with_late_service(async |place, mut changes, told| {
+        tokio::spawn(async move { while changes.recv().await.is_some_and(|c| told.send(c).is_ok()) {} });
+        work(place).await;
+    });
+}
+
+/// The same with a service that is told what changes only when the test passes it on.
+fn with_late_service(work: impl AsyncFnOnce(Place, mpsc::UnboundedReceiver<Change>, mpsc::UnboundedSender<Change>)) {
     let guests = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let fake = Fake::new(guests.handle().clone());
     fake.add_image("app", &["sleep"]);
@@ -105,11 +113,16 @@ fn with_service(work: impl AsyncFnOnce(Place)) {
         let bus = Bus::start();
         let (engine, changes) = Engine::new(fake.world(dir.path()));
         engine.reconcile().await.unwrap();
-        let setup =
-            Setup { engine: engine.clone(), changes, address: Some(bus.address.clone()), host: Arc::new(Facts) };
+        let (told, to_tell) = mpsc::unbounded_channel();
+        let setup = Setup {
+            engine: engine.clone(),
+            changes: to_tell,
+            address: Some(bus.address.clone()),
+            host: Arc::new(Facts),
+        };
         let running = serve(setup).await.unwrap();
         let place = Place { bus, engine, running };
-        tokio::time::timeout(Duration::from_secs(60), work(place)).await.expect("the test hangs");
+        tokio::time::timeout(Duration::from_secs(60), work(place, changes, told)).await.expect("the test hangs");
     });
     runtime.shutdown_background();
 }
@@ -140,6 +153,12 @@ fn error<T: std::fmt::Debug>(result: zbus::Result<T>) -> (String, String) {
 async fn done(connection: &Connection, job: &zbus::OwnedObjectPath) {
     let job = JobProxy::builder(connection).path(job).cache_properties(CacheProperties::No).build().await.unwrap();
     assert_eq!(job.wait(none()).await.unwrap().0, "done");
+}
+
+/// The signals that a connection hears with a match rule.
+async fn signals_to(listener: &Connection) -> MessageStream {
+    let rule = zbus::MatchRule::builder().msg_type(Type::Signal).sender("org.xenpod1").build().unwrap();
+    MessageStream::for_match_rule(rule, listener, std::num::NonZero::new(1024)).await.unwrap()
 }
 
 #[test]
@@ -373,9 +392,7 @@ fn the_tree_can_be_walked() {
 fn changes_are_told() {
     with_service(async |place| {
         let (connection, manager) = place.client().await;
-        let listener = place.bus.connect().await;
-        let rule = zbus::MatchRule::builder().msg_type(Type::Signal).sender("org.xenpod1").build().unwrap();
-        let mut heard = MessageStream::for_match_rule(rule, &listener, std::num::NonZero::new(1024)).await.unwrap();
+        let mut heard = signals_to(&place.bus.connect().await).await;
         let start = HashMap::from([("start", Variant::from(true))]);
         let (job, path) = manager.create_pod(&manifest("web"), start).await.unwrap();
         done(&connection, &job).await;
@@ -404,6 +421,49 @@ fn changes_are_told() {
             assert!(members.iter().any(|m| m == wanted), "no {wanted} in {members:?}");
         }
         assert!(states.iter().any(|s| s == "running"), "{states:?}");
+    });
+}
+
+#[test]
+fn every_state_is_told_however_late() {
+    with_late_service(async |place, mut changes, told| {
+        let (connection, manager) = place.client().await;
+        let mut heard = signals_to(&place.bus.connect().await).await;
+        let start = HashMap::from([("start", Variant::from(true))]);
+        let (job, path) = manager.create_pod(&manifest("web"), start).await.unwrap();
+        done(&connection, &job).await;
+        let pod = PodProxy::builder(&connection).path(&path).build().await.unwrap();
+        done(&connection, &pod.stop(none()).await.unwrap()).await;
+        done(&connection, &pod.remove(none()).await.unwrap()).await;
+        assert!(place.engine.list().is_empty());
+        while let Ok(change) = changes.try_recv() {
+            told.send(change).unwrap();
+        }
+        let container = format!("{}/container/main_2d1", path.as_str());
+        let mut states: HashMap<String, Vec<String>> = HashMap::new();
+        let mut order = Vec::new();
+        loop {
+            let message = heard.next().await.unwrap().unwrap();
+            let header = message.header();
+            let of = header.path().unwrap().to_string();
+            match header.member().unwrap().as_str() {
+                "PropertiesChanged" => {
+                    let body = message.body();
+                    let (_, changed, _): (String, HashMap<String, zbus::OwnedVariant>, Vec<String>) =
+                        body.deserialize().unwrap();
+                    if let Some(state) = changed.get("State") {
+                        states.entry(of).or_default().push(String::try_from(state.clone()).unwrap());
+                    }
+                }
+                "StateChanged" => order.push(message.body().deserialize::<(String, String)>().unwrap().0),
+                "PodRemoved" => break,
+                _ => {}
+            }
+        }
+        let wanted = ["created", "starting", "running", "stopping", "stopped"];
+        assert_eq!(states[path.as_str()], wanted);
+        assert_eq!(order, wanted);
+        assert_eq!(states[&container], ["running", "exited"]);
     });
 }
 

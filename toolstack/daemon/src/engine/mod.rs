@@ -46,13 +46,13 @@ use jobs::{Job, JobKind, Jobs};
 use pod::{Ask, ContainerAsk};
 use world::{ImageError, ImageInfo, ImportKind, World};
 
-/// Something changed: look at it again.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Something changed. Pods come as pictures, made at the time, so that no state is missed; the rest is to be looked at again.
+#[derive(Clone, Debug, PartialEq)]
 pub enum Change {
     /// A pod is there.
-    PodNew(PodId),
-    /// A pod is not what it was.
-    Pod(PodId),
+    PodNew(Arc<PodStatus>),
+    /// A pod, or a container of it, is not what it was.
+    Pod(Arc<PodStatus>),
     /// A pod is gone.
     PodGone(PodId),
     /// A command runs in a container, or does so no more.
@@ -249,6 +249,8 @@ impl Engine {
         prepared?;
         let (saved, recorded) = oneshot::channel();
         let handle = self.adopt(record.clone(), Some(asked));
+        // Before the pod's task can tell of it. One that cannot be recorded is told to be gone.
+        let _ = self.changes.send(Change::PodNew(handle.status()));
         handle.ask(Ask::Create { start, recorded, job: job.clone() });
         let result = save(&self.world, record).await.map_err(Failure::from);
         if result.is_err() {
@@ -257,7 +259,6 @@ impl Engine {
         // The pod's task goes on from here, or takes everything back.
         let _ = saved.send(result.is_ok());
         result?;
-        let _ = self.changes.send(Change::PodNew(id));
         Ok((job, handle))
     }
 

@@ -552,10 +552,14 @@ impl Pod {
 
     /// Publishes what the pod is now.
     fn publish(&self) {
-        let picture =
-            PodStatus { record: self.record.clone(), domid: self.domid, phases: self.phases.clone(), removed: false };
-        self.status.send_replace(Arc::new(picture));
-        let _ = self.changes.send(Change::Pod(self.record.id));
+        let picture = Arc::new(PodStatus {
+            record: self.record.clone(),
+            domid: self.domid,
+            phases: self.phases.clone(),
+            removed: false,
+        });
+        self.status.send_replace(picture.clone());
+        let _ = self.changes.send(Change::Pod(picture));
     }
 
     /// Goes to a state and tells everybody.

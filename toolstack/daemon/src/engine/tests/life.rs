@@ -263,7 +263,12 @@ fn what_changes_is_announced() {
         while let Ok(change) = r.changes.try_recv() {
             seen.push(change);
         }
-        assert_eq!(seen.iter().filter(|c| **c == Change::PodNew(pod.id)).count(), 1);
+        assert_eq!(seen.iter().filter(|c| matches!(c, Change::PodNew(s) if s.record.id == pod.id)).count(), 1);
+        let mut states: Vec<PodState> =
+            seen.iter().filter_map(|c| if let Change::Pod(s) = c { Some(s.state()) } else { None }).collect();
+        states.dedup();
+        use PodState::{Created, Creating, Running, Starting};
+        assert_eq!(states, [Creating, Created, Starting, Running], "each as it was at the time");
         assert_eq!(seen.iter().filter(|c| **c == Change::PodGone(pod.id)).count(), 1);
         assert!(seen.contains(&Change::JobNew(1)) && seen.contains(&Change::JobEnded(1)), "{seen:?}");
         assert!(seen.contains(&Change::JobEnded(2)), "{seen:?}");
