@@ -11,6 +11,7 @@ use zbus::names::{BusName, OwnedUniqueName};
 
 use super::Service;
 use super::error::BusError;
+use super::listeners::may_hear;
 use xenpod_api::error::ErrorName;
 
 /// A connection that calls.
@@ -27,7 +28,7 @@ pub(super) struct Caller {
 impl Caller {
     /// True when it may see what belongs to that user.
     pub(super) fn may_see(&self, owner_uid: u32) -> bool {
-        self.uid == 0 || self.uid == owner_uid
+        may_hear(self.uid, owner_uid)
     }
 }
 
@@ -43,11 +44,19 @@ struct Known {
 pub(super) struct Callers {
     bus: DBusProxy<'static>,
     known: Mutex<HashMap<OwnedUniqueName, Known>>,
+    /// Users that a test's connections pass for.
+    #[cfg(test)]
+    pub(super) masks: Mutex<HashMap<String, u32>>,
 }
 
 impl Callers {
     pub(super) async fn new(bus: &zbus::Connection) -> zbus::Result<Self> {
-        Ok(Self { bus: DBusProxy::new(bus).await?, known: Mutex::default() })
+        Ok(Self {
+            bus: DBusProxy::new(bus).await?,
+            known: Mutex::default(),
+            #[cfg(test)]
+            masks: Mutex::default(),
+        })
     }
 
     fn known(&self) -> MutexGuard<'_, HashMap<OwnedUniqueName, Known>> {
@@ -62,12 +71,21 @@ impl Callers {
         if let Some(known) = self.known().get(&name) {
             return Ok(Caller { name, uid: known.uid, gone: known.here.subscribe() });
         }
-        let asked = self.bus.get_connection_unix_user(BusName::Unique(name.as_ref())).await;
+        let asked = self.uid(BusName::Unique(name.as_ref())).await;
         let uid = asked.map_err(|e| denied(format!("the bus does not say which user calls: {e}")))?;
         let mut known = self.known();
         let entry =
             known.entry(name.clone()).or_insert_with(|| Known { uid, subscribed: false, here: watch::Sender::new(()) });
         Ok(Caller { name, uid: entry.uid, gone: entry.here.subscribe() })
+    }
+
+    /// The user behind a connection, asked of the bus.
+    pub(super) async fn uid(&self, name: BusName<'_>) -> zbus::fdo::Result<u32> {
+        #[cfg(test)]
+        if let Some(uid) = self.masks.lock().unwrap().get(name.as_str()) {
+            return Ok(*uid);
+        }
+        self.bus.get_connection_unix_user(name).await
     }
 
     /// Notes that a caller wants to hear, or not.
@@ -80,7 +98,7 @@ impl Callers {
     /// Those who asked to hear and may hear of what belongs to that user.
     pub(super) fn listeners(&self, owner_uid: u32) -> Vec<OwnedUniqueName> {
         let known = self.known();
-        let hear = known.iter().filter(|(_, k)| k.subscribed && (k.uid == 0 || k.uid == owner_uid));
+        let hear = known.iter().filter(|(_, k)| k.subscribed && may_hear(k.uid, owner_uid));
         hear.map(|(name, _)| name.clone()).collect()
     }
 

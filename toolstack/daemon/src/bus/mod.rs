@@ -18,6 +18,7 @@ mod exec;
 mod image;
 mod introspect;
 mod job;
+mod listeners;
 mod manager;
 mod object;
 mod options;
@@ -25,6 +26,7 @@ mod pod;
 mod properties;
 mod queue;
 mod reply;
+mod rules;
 mod signals;
 
 use std::sync::Arc;
@@ -257,5 +259,7 @@ async fn perform(
     }
 }
 
+#[cfg(test)]
+mod owners_tests;
 #[cfg(test)]
 mod tests;

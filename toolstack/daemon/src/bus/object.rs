@@ -52,7 +52,8 @@ impl Object {
                     }
                     ["container", name, "exec", number] => {
                         let exec = pod.exec(number.parse().ok()?)?;
-                        (unescape(name)? == exec.container).then_some(Self::Exec(exec))
+                        let is_there = unescape(name)? == exec.container && caller.may_see(exec.owner_uid);
+                        is_there.then_some(Self::Exec(exec))
                     }
                     _ => None,
                 }
@@ -103,7 +104,7 @@ pub(super) fn all(service: &Service, caller: &Caller) -> Vec<String> {
     for pod in service.engine.list().iter().filter(|p| caller.may_see(p.owner_uid)) {
         paths.push(pod.id.path());
         paths.extend(pod.status().record.containers.iter().map(|c| pod.id.container_path(&c.name)));
-        paths.extend(pod.execs().iter().map(|e| exec_path(e)));
+        paths.extend(pod.execs().iter().filter(|e| caller.may_see(e.owner_uid)).map(|e| exec_path(e)));
     }
     let images = service.engine.world().images.list();
     paths.extend(images.iter().filter(|i| sees_image(service, caller, i)).map(|i| image_path(&i.digest)));

@@ -9,19 +9,20 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::sync::mpsc;
 use xenpod_api::ids::{ROOT_PATH, image_path, job_path};
-use zbus::names::OwnedUniqueName;
 use zbus::{DynamicType, Message, ObjectPath};
 
 use super::Service;
+use super::listeners::{Listeners, Make};
 use super::object::exec_path;
 use super::properties::{self, Properties, path};
 use super::queue::Queue;
+use super::rules::Head;
 use crate::engine::exec;
 use crate::engine::jobs;
 use crate::engine::{Change, PodStatus};
 
 const MANAGER: &str = "org.xenpod1.Manager";
-/// Root's objects: their signals are broadcast.
+/// Who owns images.
 const ROOT: u32 = 0;
 
 /// What was last told of an object.
@@ -34,11 +35,12 @@ struct Told {
 struct Publisher {
     service: Arc<Service>,
     told: HashMap<String, Told>,
+    listeners: Listeners,
 }
 
 /// Publishes until the engine ends.
 pub(super) async fn publish(service: Arc<Service>, mut changes: mpsc::UnboundedReceiver<Change>) {
-    let mut publisher = Publisher { service, told: HashMap::new() };
+    let mut publisher = Publisher { service, told: HashMap::new(), listeners: Listeners::new() };
     // What start-up did is seen in what there is now.
     while changes.try_recv().is_ok() {}
     publisher.begin();
@@ -50,7 +52,10 @@ pub(super) async fn publish(service: Arc<Service>, mut changes: mpsc::UnboundedR
     };
     let drain = async {
         loop {
-            publisher.change(queue.next().await).await;
+            tokio::select! {
+                change = queue.next() => publisher.change(change).await,
+                () = publisher.listeners.due() => publisher.listeners.look(&publisher.service).await,
+            }
         }
     };
     tokio::select! {
@@ -219,35 +224,29 @@ impl Publisher {
         Some(told.owner_uid)
     }
 
-    async fn manager_signal<B: Serialize + DynamicType>(&self, owner_uid: u32, name: &str, body: B) {
+    async fn manager_signal<B: Body>(&mut self, owner_uid: u32, name: &'static str, body: B) {
         self.send(owner_uid, ROOT_PATH, MANAGER, name, body).await;
     }
 
-    async fn send<B: Serialize + DynamicType>(&self, owner_uid: u32, path: &str, interface: &str, name: &str, body: B) {
-        let mut messages = Vec::new();
-        let build = |to: Option<OwnedUniqueName>| -> zbus::Result<Message> {
-            let signal = Message::signal(path, interface, name);
-            match to {
-                Some(to) => signal.destination(to).build(&body),
-                None => signal.build(&body),
-            }
-        };
-        let to: Vec<Option<OwnedUniqueName>> = if owner_uid == ROOT {
-            vec![None]
-        } else {
-            self.service.callers.listeners(owner_uid).into_iter().map(Some).collect()
-        };
-        for to in to {
-            match build(to) {
-                Ok(message) => messages.push(message),
-                Err(error) => tracing::error!(signal = name, %error, "a signal could not be made"),
-            }
-        }
-        if let Err(error) = self.service.bus.send_all(&messages).await {
-            tracing::debug!(signal = name, %error, "a signal could not be sent");
-        }
+    async fn send<B: Body>(
+        &mut self,
+        owner_uid: u32,
+        path: &str,
+        interface: &'static str,
+        member: &'static str,
+        body: B,
+    ) {
+        let head = Head { path: path.to_string(), interface, member };
+        let path = head.path.clone();
+        let make: Make =
+            Box::new(move |to| Message::signal(path.as_str(), interface, member).destination(to.clone()).build(&body));
+        self.listeners.send(&self.service, head, owner_uid, make).await;
     }
 }
+
+/// What a signal can say.
+trait Body: Serialize + DynamicType + Send + Sync + 'static {}
+impl<T: Serialize + DynamicType + Send + Sync + 'static> Body for T {}
 
 /// A pod and its containers, by path.
 fn pictured(status: &PodStatus) -> Vec<(String, Told)> {

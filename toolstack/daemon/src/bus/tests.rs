@@ -16,7 +16,7 @@ use super::*;
 use crate::engine::fake::Fake;
 
 /// A bus that ends with the test.
-struct Bus {
+pub(super) struct Bus {
     daemon: Child,
     address: String,
     _dir: tempfile::TempDir,
@@ -47,7 +47,7 @@ impl Bus {
         Self { daemon, address: address.trim().into(), _dir: dir }
     }
 
-    async fn connect(&self) -> Connection {
+    pub(super) async fn connect(&self) -> Connection {
         zbus::connection::Builder::address(self.address.as_str()).build().await.unwrap()
     }
 }
@@ -80,14 +80,14 @@ impl HostFacts for Facts {
 }
 
 /// Everything that a test needs.
-struct Place {
-    bus: Bus,
-    engine: Arc<Engine>,
-    running: Running,
+pub(super) struct Place {
+    pub(super) bus: Bus,
+    pub(super) engine: Arc<Engine>,
+    pub(super) running: Running,
 }
 
 impl Place {
-    async fn client(&self) -> (Connection, ManagerProxy<'static>) {
+    pub(super) async fn client(&self) -> (Connection, ManagerProxy<'static>) {
         let connection = self.bus.connect().await;
         let manager = ManagerProxy::builder(&connection).cache_properties(CacheProperties::No).build().await.unwrap();
         (connection, manager)
@@ -95,7 +95,7 @@ impl Place {
 }
 
 /// Runs a test with a service. Guests run on a runtime of their own.
-fn with_service(work: impl AsyncFnOnce(Place)) {
+pub(super) fn with_service(work: impl AsyncFnOnce(Place)) {
     with_late_service(async |place, mut changes, told| {
         tokio::spawn(async move { while changes.recv().await.is_some_and(|c| told.send(c).is_ok()) {} });
         work(place).await;
@@ -127,19 +127,19 @@ fn with_late_service(work: impl AsyncFnOnce(Place, mpsc::UnboundedReceiver<Chang
     runtime.shutdown_background();
 }
 
-fn manifest(name: &str) -> String {
+pub(super) fn manifest(name: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Pod\nmetadata: {{name: {name}}}\nspec:\n  restartPolicy: Never\n  containers:\n  \
          - {{name: main-1, image: app, command: [sleep]}}\n"
     )
 }
 
-fn none() -> Options<'static> {
+pub(super) fn none() -> Options<'static> {
     HashMap::new()
 }
 
 /// The name of the error of a failed call, and its text.
-fn error<T: std::fmt::Debug>(result: zbus::Result<T>) -> (String, String) {
+pub(super) fn error<T: std::fmt::Debug>(result: zbus::Result<T>) -> (String, String) {
     match result.unwrap_err() {
         zbus::Error::MethodError(name, text, _) => (name.to_string(), text.unwrap_or_default()),
         zbus::Error::FDO(e) => {
@@ -150,13 +150,13 @@ fn error<T: std::fmt::Debug>(result: zbus::Result<T>) -> (String, String) {
     }
 }
 
-async fn done(connection: &Connection, job: &zbus::OwnedObjectPath) {
+pub(super) async fn done(connection: &Connection, job: &zbus::OwnedObjectPath) {
     let job = JobProxy::builder(connection).path(job).cache_properties(CacheProperties::No).build().await.unwrap();
     assert_eq!(job.wait(none()).await.unwrap().0, "done");
 }
 
 /// The signals that a connection hears with a match rule.
-async fn signals_to(listener: &Connection) -> MessageStream {
+pub(super) async fn signals_to(listener: &Connection) -> MessageStream {
     let rule = zbus::MatchRule::builder().msg_type(Type::Signal).sender("org.xenpod1").build().unwrap();
     MessageStream::for_match_rule(rule, listener, std::num::NonZero::new(1024)).await.unwrap()
 }
@@ -279,10 +279,10 @@ fn errors_have_their_names_and_texts() {
 }
 
 /// Methods with the signature of their input, or properties with their type.
-type Members = Vec<(String, String)>;
+pub(super) type Members = Vec<(String, String)>;
 
 /// What an interface's XML says: its methods and its properties.
-fn described(file: &str) -> (Members, Members) {
+pub(super) fn described(file: &str) -> (Members, Members) {
     let attribute = |line: &str, name: &str| {
         line.split_once(&format!("{name}=\"")).and_then(|(_, r)| r.split_once('"')).map(|(v, _)| v.to_string())
     };
