@@ -2,7 +2,7 @@
 //!
 //! The interfaces are documented where they are defined: in the introspection XML that is installed with the daemon, and in the manual pages.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use zbus::{OwnedFd, OwnedObjectPath, Variant};
 
@@ -13,6 +13,8 @@ pub type Options<'a> = HashMap<&'a str, Variant<'a>>;
 pub type PodEntry = (String, String, String, OwnedObjectPath);
 /// What `ListImages` says of an image: digest, names, size in bytes, path.
 pub type ImageEntry = (String, Vec<String>, u64, OwnedObjectPath);
+/// What `ListEvents` says of an event: number, time in microseconds since the epoch, type, object, pod's name, attributes.
+pub type EventEntry = (u64, u64, String, OwnedObjectPath, String, BTreeMap<String, String>);
 /// One check of the host: its name, `ok`, `warn` or `fail`, what was found, what to do.
 pub type HostCheck = (String, String, String, String);
 
@@ -43,6 +45,9 @@ pub trait Manager {
     fn list_jobs(&self, options: Options<'_>) -> zbus::Result<Vec<(OwnedObjectPath, String, String)>>;
     /// Looks at the host: Xen, HAP, xenstored, modules, kernel, free memory.
     fn check_host(&self, options: Options<'_>) -> zbus::Result<Vec<HostCheck>>;
+    /// What has happened: the events, the number of the oldest that is kept, and the `since` to go on with. Options `since` (t),
+    /// `limit` (u), `pod` (s), `type` (s), `label` (s).
+    fn list_events(&self, options: Options<'_>) -> zbus::Result<(Vec<EventEntry>, u64, u64)>;
     /// Asks for signals about the caller's own objects.
     fn subscribe(&self) -> zbus::Result<()>;
     /// Takes [`subscribe`](Self::subscribe) back.
@@ -66,6 +71,18 @@ pub trait Manager {
         result: String,
         error_name: String,
         message: String,
+    ) -> zbus::Result<()>;
+
+    /// Something happened.
+    #[zbus(signal)]
+    fn event(
+        &self,
+        number: u64,
+        time: u64,
+        kind: String,
+        object: OwnedObjectPath,
+        pod: String,
+        attributes: HashMap<String, String>,
     ) -> zbus::Result<()>;
 
     /// The daemon's version.

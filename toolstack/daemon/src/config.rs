@@ -38,6 +38,8 @@ pub struct Config {
     pub max_pods: u32,
     /// Jobs at work at the same time; more are refused.
     pub max_jobs: u32,
+    /// Events that can be listed.
+    pub events_kept: u32,
     /// Limits of a user who is not root.
     pub per_user: PerUser,
     /// Registries, by `host` or `host:port`.
@@ -83,6 +85,7 @@ impl Default for Config {
             log_max_mib: 64,
             max_pods: 1000,
             max_jobs: 256,
+            events_kept: 4096,
             per_user: PerUser::default(),
             registries: BTreeMap::new(),
             network: NetworkConfig::default(),

@@ -4,6 +4,7 @@
 //! main -- config, logging, notify
 //!   bus          org.xenpod1: objects, access, signals             (knows the engine)
 //!   engine       pods, jobs, transitions, reconcile                (knows the traits in engine::world)
+//!   events       what has happened, in numbers                    (observes the engine)
 //!   host         those traits on a real host: libxc, xenstore, loop, netlink, images
 //!   guest        the channel to a guest          logs      its output on disk
 //!   devices      loop devices and scratch disks  journal   records on disk
@@ -19,6 +20,7 @@ pub mod clock;
 pub mod config;
 pub mod devices;
 pub mod engine;
+pub mod events;
 pub mod guest;
 pub mod host;
 pub mod journal;

@@ -11,6 +11,7 @@ use xenpodd::bus::{self, HostFacts};
 use xenpodd::config::{Config, ConfigError};
 use xenpodd::engine::world::{DomainError, Domains, HostView, Settings, World};
 use xenpodd::engine::{Change, Engine, Failure};
+use xenpodd::events::Events;
 use xenpodd::host::{HostDisks, HostDomains, HostImages, HostNet, checks, host_state};
 use xenpodd::journal::{Journal, JournalError};
 use xenpodd::{logging, notify};
@@ -97,6 +98,8 @@ async fn run(arguments: Arguments) -> Result<(), StartError> {
         settings: settings(&config),
     };
     let (engine, changes) = Engine::new(world);
+    let events = Arc::new(Events::open(&config.state_dir, config.events_kept as usize));
+    let (changes, statuses) = tee(changes, engine.clone(), events.clone());
     let facts = Arc::new(Facts::look(domains, config.clone()).await);
     let report = engine.reconcile().await.map_err(|e| StartError::Pods(Box::new(e)))?;
     tracing::info!(
@@ -110,8 +113,13 @@ async fn run(arguments: Arguments) -> Result<(), StartError> {
         report.settled,
         report.orphans
     );
-    let (changes, statuses) = tee(changes);
-    let setup = bus::Setup { engine: engine.clone(), changes, address: arguments.bus_address, host: facts.clone() };
+    let setup = bus::Setup {
+        engine: engine.clone(),
+        changes,
+        address: arguments.bus_address,
+        host: facts.clone(),
+        events: events.clone(),
+    };
     let running = bus::serve(setup).await?;
     notify::ready(&status_line(&engine, &facts));
     let teller = tokio::spawn(tell_status(statuses, engine.clone(), facts));
@@ -124,6 +132,7 @@ async fn run(arguments: Arguments) -> Result<(), StartError> {
     tracing::info!(pods = engine.running(), "ending; pods go on running");
     teller.abort();
     running.stop().await;
+    events.close();
     Ok(())
 }
 
@@ -141,13 +150,14 @@ fn settings(config: &Config) -> Settings {
 
 type Changes = tokio::sync::mpsc::UnboundedReceiver<Change>;
 
-/// The changes for the bus, and a bell for the status line.
-fn tee(mut changes: Changes) -> (Changes, Arc<tokio::sync::Notify>) {
+/// The changes for the bus, and a bell for the status line. Events are made of them on the way.
+fn tee(mut changes: Changes, engine: Arc<Engine>, events: Arc<Events>) -> (Changes, Arc<tokio::sync::Notify>) {
     let (to_bus, for_bus) = tokio::sync::mpsc::unbounded_channel();
     let bell = Arc::new(tokio::sync::Notify::new());
     let ring = bell.clone();
     tokio::spawn(async move {
         while let Some(change) = changes.recv().await {
+            events.observe(&engine, &change);
             if matches!(change, Change::PodNew(_) | Change::Pod(_) | Change::PodGone(_)) {
                 ring.notify_one();
             }

@@ -1,6 +1,6 @@
 //! Methods of `org.xenpod1.Manager`.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use xenpod_api::error::ErrorName;
@@ -18,8 +18,19 @@ use super::properties::{image_object, job_object, path};
 use super::reply::Reply;
 use crate::engine::world::ImportKind;
 use crate::engine::{CreateRequest, Failure};
+use crate::events::{Event, Filter};
 
 type Given = HashMap<String, OwnedVariant>;
+
+/// An event on the wire: number, time, type, object, pod, attributes.
+pub(super) type EventEntry = (u64, u64, String, ObjectPath<'static>, String, BTreeMap<String, String>);
+
+pub(super) fn event_entry(event: &Event) -> EventEntry {
+    let object = path(event.object.clone()).unwrap_or_default();
+    let mut attributes = event.attributes.clone();
+    attributes.insert("owner".into(), format!("uid:{}", event.owner));
+    (event.number, event.usec, event.kind.clone(), object, event.pod.clone(), attributes)
+}
 
 /// Does what `member` says.
 pub(super) async fn call(
@@ -119,6 +130,20 @@ pub(super) async fn call(
                 .map(|j| (path(job_path(j.id)).unwrap_or_default(), j.kind.as_str(), j.state()))
                 .collect();
             Reply::with(jobs)
+        }
+        "ListEvents" => {
+            let mut options = Options::new(body.deserialize()?);
+            let filter = Filter {
+                since: options.take::<u64>("since", "t")?.unwrap_or(0),
+                limit: options.take::<u32>("limit", "u")?.unwrap_or(0),
+                kind: options.take::<String>("type", "s")?,
+                pod: options.take::<String>("pod", "s")?,
+                label: options.take::<String>("label", "s")?,
+            };
+            options.end()?;
+            let page = service.events.list(&filter, |owner| caller.may_see(owner));
+            let events: Vec<EventEntry> = page.events.iter().map(|e| event_entry(e)).collect();
+            Reply::with((events, page.oldest, page.reached))
         }
         "CheckHost" => {
             Options::new(body.deserialize()?).end()?;

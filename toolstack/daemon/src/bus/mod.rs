@@ -39,6 +39,7 @@ use zbus::message::{Header, Type};
 use zbus::{Connection, Message, MessageStream};
 
 use crate::engine::{Change, Engine};
+use crate::events::Events;
 use caller::{Caller, Callers};
 use error::BusError;
 use object::Object;
@@ -68,12 +69,15 @@ pub struct Setup {
     pub address: Option<String>,
     /// The host.
     pub host: Arc<dyn HostFacts>,
+    /// What has happened.
+    pub events: Arc<Events>,
 }
 
 /// What every call has at hand.
 struct Service {
     engine: Arc<Engine>,
     host: Arc<dyn HostFacts>,
+    events: Arc<Events>,
     bus: Connection,
     callers: Callers,
     /// Calls of `Wait` that have not been answered.
@@ -137,6 +141,7 @@ pub async fn serve(setup: Setup) -> zbus::Result<Running> {
     let service = Arc::new(Service {
         engine: setup.engine,
         host: setup.host,
+        events: setup.events,
         bus: bus.clone(),
         callers,
         waiting: AtomicUsize::new(0),

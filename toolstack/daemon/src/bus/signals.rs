@@ -7,12 +7,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use serde::Serialize;
+use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
 use xenpod_api::ids::{ROOT_PATH, image_path, job_path};
 use zbus::{DynamicType, Message, ObjectPath};
 
 use super::Service;
 use super::listeners::{Listeners, Make};
+use super::manager::event_entry;
 use super::object::exec_path;
 use super::properties::{self, Properties, path};
 use super::queue::Queue;
@@ -20,6 +22,7 @@ use super::rules::Head;
 use crate::engine::exec;
 use crate::engine::jobs;
 use crate::engine::{Change, PodStatus};
+use crate::events::Event;
 
 const MANAGER: &str = "org.xenpod1.Manager";
 /// Who owns images.
@@ -45,6 +48,7 @@ pub(super) async fn publish(service: Arc<Service>, mut changes: mpsc::UnboundedR
     while changes.try_recv().is_ok() {}
     publisher.begin();
     let queue = Queue::default();
+    let mut events = publisher.service.events.listen();
     let fill = async {
         while let Some(change) = changes.recv().await {
             queue.push(change);
@@ -54,6 +58,12 @@ pub(super) async fn publish(service: Arc<Service>, mut changes: mpsc::UnboundedR
         loop {
             tokio::select! {
                 change = queue.next() => publisher.change(change).await,
+                event = events.recv() => match event {
+                    Ok(event) => publisher.event(&event).await,
+                    // Who listens sees a gap in the numbers, and can list what is missing.
+                    Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "the bus is slow: {missed} events were not told"),
+                    Err(RecvError::Closed) => return,
+                },
                 () = publisher.listeners.due() => publisher.listeners.look(&publisher.service).await,
             }
         }
@@ -148,6 +158,10 @@ impl Publisher {
         for (path, told) in now {
             if self.told.contains_key(&path) { self.update(path, told).await } else { self.added(path, told).await }
         }
+    }
+
+    async fn event(&mut self, event: &Event) {
+        self.manager_signal(event.owner, "Event", event_entry(event)).await;
     }
 
     async fn job(&mut self, id: u32) {

@@ -83,6 +83,7 @@ impl HostFacts for Facts {
 pub(super) struct Place {
     pub(super) bus: Bus,
     pub(super) engine: Arc<Engine>,
+    pub(super) events: Arc<Events>,
     pub(super) running: Running,
 }
 
@@ -97,7 +98,13 @@ impl Place {
 /// Runs a test with a service. Guests run on a runtime of their own.
 pub(super) fn with_service(work: impl AsyncFnOnce(Place)) {
     with_late_service(async |place, mut changes, told| {
-        tokio::spawn(async move { while changes.recv().await.is_some_and(|c| told.send(c).is_ok()) {} });
+        let (engine, events) = (place.engine.clone(), place.events.clone());
+        tokio::spawn(async move {
+            while let Some(change) = changes.recv().await {
+                events.observe(&engine, &change);
+                let _ = told.send(change);
+            }
+        });
         work(place).await;
     });
 }
@@ -113,15 +120,17 @@ fn with_late_service(work: impl AsyncFnOnce(Place, mpsc::UnboundedReceiver<Chang
         let bus = Bus::start();
         let (engine, changes) = Engine::new(fake.world(dir.path()));
         engine.reconcile().await.unwrap();
+        let events = Arc::new(Events::in_memory(1000));
         let (told, to_tell) = mpsc::unbounded_channel();
         let setup = Setup {
             engine: engine.clone(),
             changes: to_tell,
             address: Some(bus.address.clone()),
             host: Arc::new(Facts),
+            events: events.clone(),
         };
         let running = serve(setup).await.unwrap();
-        let place = Place { bus, engine, running };
+        let place = Place { bus, engine, events, running };
         tokio::time::timeout(Duration::from_secs(60), work(place, changes, told)).await.expect("the test hangs");
     });
     runtime.shutdown_background();
@@ -491,5 +500,35 @@ fn a_caller_that_vanishes_leaves_nothing() {
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
         panic!("{} wait, {} are known", service.waiting.load(Ordering::Relaxed), service.callers.count());
+    });
+}
+
+#[test]
+fn events_are_told_and_listed() {
+    with_service(async |place| {
+        let (connection, manager) = place.client().await;
+        manager.subscribe().await.unwrap();
+        let mut told = manager.receive_event().await.unwrap();
+        let start = HashMap::from([("start", Variant::from(true))]);
+        let (job, path) = manager.create_pod(&manifest("web"), start).await.unwrap();
+        done(&connection, &job).await;
+        let mut heard = Vec::new();
+        while heard.last().is_none_or(|(kind, _): &(String, u64)| kind != "job-ended") {
+            let event = told.next().await.unwrap();
+            let args = event.args().unwrap();
+            heard.push((args.kind().clone(), *args.number()));
+        }
+        let (events, oldest, reached) = manager.list_events(none()).await.unwrap();
+        let listed: Vec<(String, u64)> = events.iter().map(|e| (e.2.clone(), e.0)).collect();
+        assert_eq!(listed, heard);
+        assert_eq!((oldest, reached), (1, heard.len() as u64));
+        assert_eq!((events[0].2.as_str(), &events[0].3, events[0].4.as_str()), ("pod-created", &path, "web"));
+        assert_eq!(events[0].5["owner"], format!("uid:{}", place.engine.list()[0].owner_uid));
+        let only = HashMap::from([("type", Variant::from("container-started")), ("since", Variant::from(1u64))]);
+        let (events, ..) = manager.list_events(only).await.unwrap();
+        assert_eq!(events.len(), 1);
+        assert_eq!(events[0].3.as_str(), format!("{}/container/main_2d1", path.as_str()));
+        let wrong = HashMap::from([("since", Variant::from("yesterday"))]);
+        assert_eq!(error(manager.list_events(wrong).await).1, "option since must be of type t");
     });
 }
