@@ -38,6 +38,8 @@ pub enum Command {
     Resume(Pods),
     /// Wait until pods have stopped, and print their exit codes.
     Wait(Pods),
+    /// Show what has happened, and with -f what happens.
+    Events(Events),
     /// List pods.
     Ps(Ps),
     /// Show everything that is known of pods, containers or images.
@@ -175,6 +177,27 @@ pub struct Ps {
     #[arg(short, long)]
     pub quiet: bool,
 }
+
+/// `events`
+#[derive(Debug, Args)]
+#[command(after_long_help = EVENTS)]
+pub struct Events {
+    /// Go on as things happen; without --since, only what happens from now on.
+    #[arg(short, long)]
+    pub follow: bool,
+    /// Only events after this number.
+    #[arg(long, value_name = "N")]
+    pub since: Option<u64>,
+    /// Only events of one pod, of one type, or of pods with a label. May be given once for each.
+    #[arg(long, value_name = "pod=NAME|type=TYPE|label=KEY[=VALUE]")]
+    pub filter: Vec<String>,
+}
+
+const EVENTS: &str = "Each event is a line: its time, its number, its type, the pod (or the object, where there is none), and what is to be said \
+    of it; with --json, an object. Numbers only grow, over restarts of the daemon too; after one that was not orderly some are left out. \
+    Events of others' objects are not shown, and their numbers are left out. How many are kept is said by events_kept in \
+    /etc/xenpod/xenpodd.yaml.\n\nTypes: pod-created, pod-state, pod-removed, container-created, container-started, container-waiting (to be \
+    restarted), container-exited, container-removed, exec-started, exec-ended, image-added, image-removed, job-ended.";
 
 /// `inspect`
 #[derive(Debug, Args)]
@@ -426,6 +449,8 @@ mod tests {
         assert!(parse("xenpodctl logs pod -c web -f").is_ok());
         assert!(parse("xenpodctl create -f pod.yaml").is_ok());
         assert!(parse("xenpodctl rm -f a b").is_ok());
+        assert!(parse("xenpodctl events -f --since 5 --filter pod=a --filter type=pod-state").is_ok());
+        assert!(parse("xenpodctl events --since yesterday").is_err());
         assert!(parse("xenpodctl run -f pod.yaml --memory 5").is_err());
         assert!(parse("xenpodctl run").is_err());
     }

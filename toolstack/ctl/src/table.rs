@@ -35,6 +35,12 @@ pub fn size(bytes: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
+/// A time (microseconds since the epoch), as RFC 3339 has it.
+pub fn time(usec: u64) -> String {
+    let at = std::time::UNIX_EPOCH + std::time::Duration::from_micros(usec);
+    humantime::format_rfc3339_micros(at).to_string()
+}
+
 /// How long ago a time (microseconds since the epoch) was: `3m`, `2h`, `5d`.
 pub fn age(then_us: u64, now_us: u64) -> String {
     if then_us == 0 {

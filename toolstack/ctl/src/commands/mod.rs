@@ -3,6 +3,7 @@
 mod container;
 mod create;
 mod doctor;
+mod events;
 mod exec;
 mod images;
 mod import;
@@ -54,6 +55,7 @@ pub async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Pause(args) => lifecycle::pause(&client, args, json).await,
         Command::Resume(args) => lifecycle::resume(&client, args, json).await,
         Command::Wait(args) => wait::run(&client, args, json).await,
+        Command::Events(args) => events::run(&client, args, json).await,
         Command::Ps(args) => ps::run(&client, args, json).await,
         Command::Inspect(args) => inspect::run(&client, args).await,
         Command::Logs(args) => logs::run(&client, args, json).await,
