@@ -54,11 +54,13 @@ pub struct Config {
 pub struct PerUser {
     /// Pods of all states.
     pub max_pods: u32,
+    /// Jobs at work at the same time.
+    pub max_jobs: u32,
 }
 
 impl Default for PerUser {
     fn default() -> Self {
-        Self { max_pods: 64 }
+        Self { max_pods: 64, max_jobs: 32 }
     }
 }
 

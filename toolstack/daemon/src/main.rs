@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Notify, watch};
 use xenpodd::bus::{self, HostFacts};
 use xenpodd::config::{Config, ConfigError};
 use xenpodd::engine::world::{DomainError, Domains, HostView, Settings, World};
@@ -100,8 +101,12 @@ async fn run(arguments: Arguments) -> Result<(), StartError> {
     let (engine, changes) = Engine::new(world);
     let events = Arc::new(Events::open(&config.state_dir, config.events_kept as usize));
     let (changes, statuses) = tee(changes, engine.clone(), events.clone());
-    let facts = Arc::new(Facts::look(domains, config.clone()).await);
+    let facts = Facts::look(domains, config.clone()).await;
     let report = engine.reconcile().await.map_err(|e| StartError::Pods(Box::new(e)))?;
+    let pruned = engine.prune_images().await;
+    if pruned > 0 {
+        tracing::info!("{pruned} images without a name removed");
+    }
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         reattached = report.reattached,
@@ -142,6 +147,7 @@ fn settings(config: &Config) -> Settings {
         max_pods: config.max_pods as usize,
         max_pods_per_user: config.per_user.max_pods as usize,
         max_jobs: config.max_jobs as usize,
+        max_jobs_per_user: config.per_user.max_jobs as usize,
         log_max_bytes: config.log_max_mib << 20,
         scratch_bytes: config.scratch_mib << 20,
         ..Settings::default()
@@ -191,20 +197,70 @@ struct Facts {
     config: Arc<Config>,
     runtime: tokio::runtime::Handle,
     last: std::sync::Mutex<(Instant, Result<HostView, DomainError>)>,
+    changed: watch::Sender<()>,
+    /// Somebody read what may be old.
+    read: Notify,
 }
 
+/// From one look at the host to the next.
+const LOOK: Duration = Duration::from_secs(10);
+/// What is older is looked at again when it is read.
+const OLD: Duration = Duration::from_secs(2);
+
 impl Facts {
-    async fn look(domains: Arc<dyn Domains>, config: Arc<Config>) -> Self {
+    async fn look(domains: Arc<dyn Domains>, config: Arc<Config>) -> Arc<Self> {
         let last = domains.host().await;
         if let (word @ ("no-xen" | "degraded"), why) = host_state(&last) {
             tracing::error!("{word}: {why}; `xenpodctl doctor` says what to do");
         }
         let runtime = tokio::runtime::Handle::current();
-        Self { domains, config, runtime, last: std::sync::Mutex::new((Instant::now(), last)) }
+        let last = std::sync::Mutex::new((Instant::now(), last));
+        let (changed, read) = (watch::Sender::new(()), Notify::new());
+        let facts = Arc::new(Self { domains, config, runtime, last, changed, read });
+        tokio::spawn(facts.clone().look_again());
+        facts
+    }
+
+    /// Looks now and then, and soon after somebody has read what may be old: what it costs does not grow with the readers.
+    async fn look_again(self: Arc<Self>) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(LOOK) => {}
+                () = self.read.notified() => {}
+            }
+            let host = self.domains.host().await;
+            self.note(host);
+        }
+    }
+
+    fn note(&self, host: Result<HostView, DomainError>) {
+        let told = |host: &Result<HostView, DomainError>| {
+            let view = host.as_ref().ok();
+            let of = |read: fn(&HostView) -> &String| view.map(read).cloned().unwrap_or_default();
+            (host_state(host), [of(|h| &h.xen_version), of(|h| &h.xenstored), of(|h| &h.kernel_digest)])
+        };
+        let now = told(&host);
+        let before = {
+            let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            let before = told(&last.1);
+            *last = (Instant::now(), host);
+            before
+        };
+        if now != before {
+            if now.0 != before.0 {
+                let (word, why) = &now.0;
+                tracing::warn!("the host is {word}{}{why}", if why.is_empty() { "" } else { ": " });
+            }
+            self.changed.send_replace(());
+        }
     }
 
     fn view<T>(&self, read: impl FnOnce(&Result<HostView, DomainError>) -> T) -> T {
-        read(&self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner).1)
+        let last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if last.0.elapsed() > OLD {
+            self.read.notify_one();
+        }
+        read(&last.1)
     }
 }
 
@@ -225,10 +281,14 @@ impl HostFacts for Facts {
         self.view(|host| host.as_ref().map(|h| h.kernel_digest.clone()).unwrap_or_default())
     }
 
+    fn changes(&self) -> watch::Receiver<()> {
+        self.changed.subscribe()
+    }
+
     fn check(&self) -> Vec<(String, String, String, String)> {
         let (host, all) =
             self.runtime.block_on(async { (self.domains.host().await, checks(&*self.domains, &self.config).await) });
-        *self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = (Instant::now(), host);
+        self.note(host);
         all.into_iter().map(|c| (c.name.into(), c.verdict.into(), c.found, c.remedy)).collect()
     }
 }

@@ -97,6 +97,21 @@ impl HostNetwork {
         TableWatch::open(own).map_err(NetError::Socket)
     }
 
+    /// Makes our tables whole again after somebody deleted them, with the pins of the ports that are attached.
+    ///
+    /// # Errors
+    /// What nftables says.
+    pub async fn restore(&self) -> Result<(), NetError> {
+        let mut state = self.state.lock().await;
+        // Before the first reconcile nothing is to be there.
+        if state.bridge.is_none() {
+            return Ok(());
+        }
+        let ports: Vec<_> = state.pinned.values().cloned().collect();
+        converge::tables(&self.plan, &mut state.nft, &ports).await?;
+        Ok(())
+    }
+
     async fn attach_port(&self, port: &Port) -> Result<Change, NetError> {
         let (bridge, pinned) = self.pin(port).await?;
         let opened = match self.wait_for(port).await {

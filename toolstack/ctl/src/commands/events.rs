@@ -78,7 +78,7 @@ async fn print_after(client: &Client, filter: &Options, mut since: u64, as_json:
     loop {
         let mut options: Options = HashMap::from([("since", Variant::from(since)), ("limit", Variant::from(PAGE))]);
         for (key, value) in filter {
-            options.insert(key, value.try_clone().map_err(|e| Failure::Bus(e.into()))?);
+            options.insert(key, value.try_clone().map_err(Failure::Bus)?);
         }
         let (events, oldest, reached) = client.manager.list_events(options).await?;
         if since > 0 && oldest > since + 1 {

@@ -51,9 +51,12 @@ impl Reader {
     }
 }
 
+/// The owner of what is everybody's: the number that is no user's.
+pub(super) const EVERYBODY: u32 = u32::MAX;
+
 /// Root hears all, others what is theirs.
 pub(super) fn may_hear(uid: u32, owner_uid: u32) -> bool {
-    uid == 0 || uid == owner_uid
+    uid == 0 || uid == owner_uid || owner_uid == EVERYBODY
 }
 
 /// Those who hear, and what they may have missed.

@@ -29,11 +29,11 @@ mod reply;
 mod rules;
 mod signals;
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures_util::StreamExt;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use xenpod_api::error::ErrorName;
 use zbus::message::{Header, Type};
 use zbus::{Connection, Message, MessageStream};
@@ -55,6 +55,8 @@ pub trait HostFacts: Send + Sync {
     fn state(&self) -> (&'static str, String);
     /// SHA-256 of the guest kernel, or empty.
     fn kernel_digest(&self) -> String;
+    /// Told when any of these is not what it was.
+    fn changes(&self) -> watch::Receiver<()>;
     /// Looks at the host: what was checked, `ok`, `warn` or `fail`, what was found, what to do. May block.
     fn check(&self) -> Vec<(String, String, String, String)>;
 }
@@ -80,30 +82,50 @@ struct Service {
     events: Arc<Events>,
     bus: Connection,
     callers: Callers,
-    /// Calls of `Wait` that have not been answered.
-    waiting: AtomicUsize,
+    waits: Waits,
 }
+
+/// Calls of `Wait` that have not been answered, by user.
+#[derive(Default)]
+struct Waits(Mutex<HashMap<u32, usize>>);
 
 /// The most calls of `Wait` at a time: each holds a task and a message.
 const MAX_WAITING: usize = 10_000;
+/// Those of a user who is not root.
+const MAX_WAITING_PER_USER: usize = 1_000;
 
 /// One of the calls that wait.
-struct Waiting<'a>(&'a AtomicUsize);
+struct Waiting<'a>(&'a Waits, u32);
 
-impl<'a> Waiting<'a> {
-    fn begin(count: &'a AtomicUsize) -> Result<Self, BusError> {
-        if count.fetch_add(1, Ordering::Relaxed) >= MAX_WAITING {
-            count.fetch_sub(1, Ordering::Relaxed);
-            let text = format!("{MAX_WAITING} callers wait already; try again later");
-            return Err(BusError::new(ErrorName::LimitsExceeded, text));
+impl Waits {
+    fn counts(&self) -> MutexGuard<'_, HashMap<u32, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn begin(&self, uid: u32) -> Result<Waiting<'_>, BusError> {
+        let refuse = |text: String| Err(BusError::new(ErrorName::LimitsExceeded, text));
+        let mut counts = self.counts();
+        if counts.values().sum::<usize>() >= MAX_WAITING {
+            return refuse(format!("{MAX_WAITING} callers wait already; try again later"));
         }
-        Ok(Self(count))
+        let own = counts.entry(uid).or_default();
+        if uid != 0 && *own >= MAX_WAITING_PER_USER {
+            return refuse(format!("user {uid} waits {MAX_WAITING_PER_USER} times already; try again later"));
+        }
+        *own += 1;
+        Ok(Waiting(self, uid))
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        self.0.fetch_sub(1, Ordering::Relaxed);
+        let mut counts = self.0.counts();
+        if let Some(own) = counts.get_mut(&self.1) {
+            *own -= 1;
+            if *own == 0 {
+                counts.remove(&self.1);
+            }
+        }
     }
 }
 
@@ -144,7 +166,7 @@ pub async fn serve(setup: Setup) -> zbus::Result<Running> {
         events: setup.events,
         bus: bus.clone(),
         callers,
-        waiting: AtomicUsize::new(0),
+        waits: Waits::default(),
     });
     let tasks = vec![
         tokio::spawn(receive(service.clone(), calls)),
@@ -203,7 +225,7 @@ async fn dispatch(service: &Arc<Service>, header: &Header<'_>, call: &Message) -
     let work = perform(service, &caller, header, call);
     if header.member().is_some_and(|m| m == "Wait") {
         // The only calls that last. They must not outlive the one who waits.
-        let _waiting = match Waiting::begin(&service.waiting) {
+        let _waiting = match service.waits.begin(caller.uid) {
             Ok(waiting) => waiting,
             Err(error) => return Some(Err(error)),
         };

@@ -1,7 +1,6 @@
 //! Two users who are not root, and root: each reaches, sees and hears what is his own. What there is to reach comes from the XML.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Mutex;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use xenpod_api::proxy::{ContainerProxy, JobProxy, ManagerProxy, PodProxy};

@@ -89,15 +89,21 @@ pub(super) fn of(service: &Service, caller: &Caller, object: &Object) -> Propert
 }
 
 fn manager(service: &Service, caller: &Caller) -> Properties {
-    let (state, message) = service.host.state();
     let own = service.engine.list().iter().filter(|p| caller.may_see(p.owner_uid)).count();
+    let mut all = of_host(service);
+    all.insert("Version", env!("CARGO_PKG_VERSION").into());
+    all.insert("NPods", u32::try_from(own).unwrap_or(u32::MAX).into());
+    all
+}
+
+/// Those of the Manager that are the same for everybody and may change.
+pub(super) fn of_host(service: &Service) -> Properties {
+    let (state, message) = service.host.state();
     BTreeMap::from([
-        ("Version", env!("CARGO_PKG_VERSION").into()),
         ("XenVersion", service.host.xen_version().into()),
         ("Xenstored", service.host.xenstored().into()),
         ("HostState", state.into()),
         ("HostMessage", message.into()),
-        ("NPods", u32::try_from(own).unwrap_or(u32::MAX).into()),
         ("KernelDigest", service.host.kernel_digest().into()),
     ])
 }

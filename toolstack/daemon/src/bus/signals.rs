@@ -13,7 +13,7 @@ use xenpod_api::ids::{ROOT_PATH, image_path, job_path};
 use zbus::{DynamicType, Message, ObjectPath};
 
 use super::Service;
-use super::listeners::{Listeners, Make};
+use super::listeners::{EVERYBODY, Listeners, Make};
 use super::manager::event_entry;
 use super::object::exec_path;
 use super::properties::{self, Properties, path};
@@ -49,6 +49,7 @@ pub(super) async fn publish(service: Arc<Service>, mut changes: mpsc::UnboundedR
     publisher.begin();
     let queue = Queue::default();
     let mut events = publisher.service.events.listen();
+    let mut host = publisher.service.host.changes();
     let fill = async {
         while let Some(change) = changes.recv().await {
             queue.push(change);
@@ -58,6 +59,7 @@ pub(super) async fn publish(service: Arc<Service>, mut changes: mpsc::UnboundedR
         loop {
             tokio::select! {
                 change = queue.next() => publisher.change(change).await,
+                Ok(()) = host.changed() => publisher.host().await,
                 event = events.recv() => match event {
                     Ok(event) => publisher.event(&event).await,
                     // Who listens sees a gap in the numbers, and can list what is missing.
@@ -77,6 +79,7 @@ pub(super) async fn publish(service: Arc<Service>, mut changes: mpsc::UnboundedR
 impl Publisher {
     /// What was there before anybody could listen needs no telling.
     fn begin(&mut self) {
+        self.told.insert(ROOT_PATH.to_string(), self.host_as_told());
         for pod in self.service.engine.list() {
             self.told.extend(pictured(&pod.status()));
         }
@@ -162,6 +165,16 @@ impl Publisher {
 
     async fn event(&mut self, event: &Event) {
         self.manager_signal(event.owner, "Event", event_entry(event)).await;
+    }
+
+    async fn host(&mut self) {
+        let told = self.host_as_told();
+        self.update(ROOT_PATH.to_string(), told).await;
+    }
+
+    fn host_as_told(&self) -> Told {
+        let properties = properties::of_host(&self.service);
+        Told { interface: MANAGER, owner_uid: EVERYBODY, properties }
     }
 
     async fn job(&mut self, id: u32) {

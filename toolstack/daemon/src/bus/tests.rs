@@ -1,6 +1,6 @@
 //! The service on a bus of its own: dbus-daemon in a folder of the test, the engine on the fake world.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
@@ -59,7 +59,15 @@ impl Drop for Bus {
     }
 }
 
-struct Facts;
+/// A host whose state a test can change.
+pub(super) struct Facts(watch::Sender<(&'static str, &'static str)>, watch::Sender<()>);
+
+impl Facts {
+    fn become_(&self, state: &'static str, why: &'static str) {
+        self.0.send_replace((state, why));
+        self.1.send_replace(());
+    }
+}
 
 impl HostFacts for Facts {
     fn xen_version(&self) -> String {
@@ -69,7 +77,11 @@ impl HostFacts for Facts {
         "oxenstored".into()
     }
     fn state(&self) -> (&'static str, String) {
-        ("ready", String::new())
+        let (state, why) = *self.0.borrow();
+        (state, why.into())
+    }
+    fn changes(&self) -> watch::Receiver<()> {
+        self.1.subscribe()
     }
     fn kernel_digest(&self) -> String {
         "00".into()
@@ -84,6 +96,7 @@ pub(super) struct Place {
     pub(super) bus: Bus,
     pub(super) engine: Arc<Engine>,
     pub(super) events: Arc<Events>,
+    pub(super) facts: Arc<Facts>,
     pub(super) running: Running,
 }
 
@@ -121,16 +134,17 @@ fn with_late_service(work: impl AsyncFnOnce(Place, mpsc::UnboundedReceiver<Chang
         let (engine, changes) = Engine::new(fake.world(dir.path()));
         engine.reconcile().await.unwrap();
         let events = Arc::new(Events::in_memory(1000));
+        let facts = Arc::new(Facts(watch::Sender::new(("ready", "")), watch::Sender::new(())));
         let (told, to_tell) = mpsc::unbounded_channel();
         let setup = Setup {
             engine: engine.clone(),
             changes: to_tell,
             address: Some(bus.address.clone()),
-            host: Arc::new(Facts),
+            host: facts.clone(),
             events: events.clone(),
         };
         let running = serve(setup).await.unwrap();
-        let place = Place { bus, engine, events, running };
+        let place = Place { bus, engine, events, facts, running };
         tokio::time::timeout(Duration::from_secs(60), work(place, changes, told)).await.expect("the test hangs");
     });
     runtime.shutdown_background();
@@ -494,12 +508,12 @@ fn a_caller_that_vanishes_leaves_nothing() {
         // One stays: this test's client.
         let service = &place.running.service;
         for _ in 0..100 {
-            if service.waiting.load(Ordering::Relaxed) == 0 && service.callers.count() == 1 {
+            if service.waits.counts().is_empty() && service.callers.count() == 1 {
                 return;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        panic!("{} wait, {} are known", service.waiting.load(Ordering::Relaxed), service.callers.count());
+        panic!("{:?} wait, {} are known", service.waits.counts(), service.callers.count());
     });
 }
 
@@ -531,4 +545,44 @@ fn events_are_told_and_listed() {
         let wrong = HashMap::from([("since", Variant::from("yesterday"))]);
         assert_eq!(error(manager.list_events(wrong).await).1, "option since must be of type t");
     });
+}
+
+#[test]
+fn a_host_that_changes_is_told_to_everybody() {
+    with_service(async |place| {
+        let (_connection, manager) = place.client().await;
+        let stranger = place.bus.connect().await;
+        let name = stranger.unique_name().unwrap().to_string();
+        place.running.service.callers.masks.lock().unwrap().insert(name, 4001);
+        let mut heard = signals_to(&stranger).await;
+        assert_eq!(manager.host_state().await.unwrap(), "ready");
+        place.facts.become_("degraded", "xenstored does not answer");
+        let message = heard.next().await.unwrap().unwrap();
+        assert_eq!(message.header().path().unwrap().as_str(), "/org/xenpod1");
+        let body = message.body();
+        let (interface, changed, _): (String, BTreeMap<String, String>, Vec<String>) = {
+            let (interface, changed, gone): (String, HashMap<String, zbus::OwnedVariant>, Vec<String>) =
+                body.deserialize().unwrap();
+            (interface, changed.into_iter().map(|(k, v)| (k, String::try_from(v).unwrap())).collect(), gone)
+        };
+        let wanted = [("HostMessage", "xenstored does not answer"), ("HostState", "degraded")];
+        assert_eq!(interface, "org.xenpod1.Manager");
+        assert_eq!(changed.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect::<Vec<_>>(), wanted);
+        assert_eq!(manager.host_state().await.unwrap(), "degraded");
+    });
+}
+
+#[test]
+fn waiting_is_bounded_for_each_user() {
+    let waits = Waits::default();
+    let first: Vec<_> = (0..MAX_WAITING_PER_USER).map(|_| waits.begin(1000).unwrap()).collect();
+    let refused = waits.begin(1000).err().unwrap();
+    assert_eq!(refused.name, "org.freedesktop.DBus.Error.LimitsExceeded");
+    assert!(waits.begin(1001).is_ok());
+    let others: Vec<_> = (0..MAX_WAITING - MAX_WAITING_PER_USER).map(|_| waits.begin(0).unwrap()).collect();
+    assert!(waits.begin(0).is_err());
+    drop(first);
+    assert!(waits.begin(1000).is_ok());
+    drop(others);
+    assert!(waits.counts().is_empty());
 }

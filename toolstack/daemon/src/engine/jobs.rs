@@ -246,14 +246,15 @@ pub struct Jobs {
     all: Mutex<BTreeMap<u32, Job>>,
     next: Mutex<u32>,
     max_running: usize,
+    max_per_user: usize,
     changes: mpsc::UnboundedSender<Change>,
 }
 
 impl Jobs {
-    /// None yet.
+    /// None yet. The second bound is that of each user who is not root.
     #[must_use]
-    pub fn new(max_running: usize, changes: mpsc::UnboundedSender<Change>) -> Self {
-        Self { all: Mutex::default(), next: Mutex::new(1), max_running, changes }
+    pub fn new(max_running: usize, max_per_user: usize, changes: mpsc::UnboundedSender<Change>) -> Self {
+        Self { all: Mutex::default(), next: Mutex::new(1), max_running, max_per_user, changes }
     }
 
     fn all(&self) -> MutexGuard<'_, BTreeMap<u32, Job>> {
@@ -266,9 +267,17 @@ impl Jobs {
     /// [`Failure::Limit`] when too many are at work.
     pub fn begin(&self, kind: JobKind, owner_uid: u32, objects: Vec<String>) -> Result<Job, Failure> {
         let mut all = self.all();
-        let running = all.values().filter(|j| j.status.borrow().outcome.is_none()).count();
+        let at_work = || all.values().filter(|j| j.status.borrow().outcome.is_none());
+        let running = at_work().count();
         if running >= self.max_running {
             return Err(Failure::Limit(format!("{running} jobs are at work; wait until some have ended")));
+        }
+        if owner_uid != 0 {
+            let own = at_work().filter(|j| j.status.borrow().owner_uid == owner_uid).count();
+            if own >= self.max_per_user {
+                let text = format!("{own} jobs of user {owner_uid} are at work; wait until some have ended");
+                return Err(Failure::Limit(text));
+            }
         }
         let id = {
             let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
@@ -306,3 +315,7 @@ impl Jobs {
         self.all().remove(&id);
     }
 }
+
+#[cfg(test)]
+#[path = "jobs_tests.rs"]
+mod tests;

@@ -105,7 +105,7 @@ impl Engine {
     #[must_use]
     pub fn new(world: World) -> (Arc<Self>, mpsc::UnboundedReceiver<Change>) {
         let (changes, out) = mpsc::unbounded_channel();
-        let jobs = Jobs::new(world.settings.max_jobs, changes.clone());
+        let jobs = Jobs::new(world.settings.max_jobs, world.settings.max_jobs_per_user, changes.clone());
         let engine = Arc::new(Self { world: Arc::new(world), pods: Mutex::default(), jobs, changes });
         watcher::spawn(&engine);
         (engine, out)
@@ -461,6 +461,22 @@ impl Engine {
         self.world.images.remove(name).await.map_err(|source| Failure::Image { pod: None, source })?;
         let _ = self.changes.send(Change::Image(digest.into()));
         Ok(())
+    }
+
+    /// Removes images that have lost their names, as an older one does when a tag is pulled again, and that no pod uses. Returns how many.
+    pub async fn prune_images(&self) -> usize {
+        let mut gone = 0;
+        for image in self.world.images.list() {
+            if image.names.is_empty() && self.users_of(&image.digest).is_empty() {
+                match self.remove_image(&image.digest).await {
+                    Ok(()) => gone += 1,
+                    Err(error) => {
+                        tracing::warn!(digest = image.digest, %error, "an image without a name stays: {error}")
+                    }
+                }
+            }
+        }
+        gone
     }
 
     /// How many pods have a domain.

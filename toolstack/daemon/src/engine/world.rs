@@ -49,6 +49,8 @@ pub struct Settings {
     pub max_pods_per_user: usize,
     /// Jobs at work at the same time.
     pub max_jobs: usize,
+    /// Those of a user who is not root.
+    pub max_jobs_per_user: usize,
     /// Bytes after which a container's log is rotated.
     pub log_max_bytes: u64,
     /// The scratch disk of a pod that does not say: bytes; 0 for none.
@@ -67,6 +69,7 @@ impl Default for Settings {
             max_pods: 1000,
             max_pods_per_user: 64,
             max_jobs: 256,
+            max_jobs_per_user: 32,
             log_max_bytes: 64 << 20,
             scratch_bytes: 10 << 30,
             release_retry: Duration::from_secs(5),

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -14,6 +15,9 @@ use xenpod_net::{HostNetwork, IfName, Lease, LeasePool, MacAddr, Network, Networ
 use crate::engine::world::{Net, NetError, NetSettings};
 use crate::journal::LeaseRecord;
 
+/// After the rules could not be put back, until it is tried again.
+const RULES_AGAIN: Duration = Duration::from_secs(5);
+
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 struct Inner {
@@ -22,6 +26,8 @@ struct Inner {
     leases: Mutex<LeasePool>,
     network: OnceCell<HostNetwork>,
     forwarder: Mutex<Option<Forwarder>>,
+    /// Somebody watches over the rules.
+    guarded: AtomicBool,
 }
 
 /// The network of this host. Made at the first reconcile; nothing of the host is changed before.
@@ -45,7 +51,14 @@ impl HostNet {
         let machine_id = std::fs::read_to_string("/etc/machine-id").unwrap_or_default();
         let plan = config.plan(&machine_id).map_err(text)?;
         let leases = Mutex::new(LeasePool::new(&plan));
-        Ok(Self(Arc::new(Inner { config, plan, leases, network: OnceCell::new(), forwarder: Mutex::default() })))
+        Ok(Self(Arc::new(Inner {
+            config,
+            plan,
+            leases,
+            network: OnceCell::new(),
+            forwarder: Mutex::default(),
+            guarded: AtomicBool::new(false),
+        })))
     }
 
     fn leases(&self) -> MutexGuard<'_, LeasePool> {
@@ -61,6 +74,32 @@ impl HostNet {
     /// The interface of a domain in dom0. Its name is the backend's; each pod has one.
     fn port(id: PodId, domid: u16, record: &LeaseRecord) -> Port {
         Port { pod: id.0, ifname: IfName::vif(domid.into(), 0), lease: lease(record) }
+    }
+
+    /// From now on puts the rules back when somebody takes them away, as `nft flush ruleset` does.
+    async fn guard_rules(&self) -> Result<(), NetError> {
+        if self.0.guarded.swap(true, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let mut watch = self.network().await?.watch_tables().await.map_err(text)?;
+        let this = self.clone();
+        tokio::spawn(async move {
+            loop {
+                let lost = watch.lost().await.map_err(text);
+                let restored = match (lost, this.network().await) {
+                    (Ok(()), Ok(network)) => network.restore().await.map_err(text),
+                    (Err(error), _) | (_, Err(error)) => Err(error),
+                };
+                match restored {
+                    Ok(()) => tracing::warn!("somebody deleted our nftables tables; they are back"),
+                    Err(error) => {
+                        tracing::error!(%error, "our nftables tables may be missing: {error}; restart xenpodd to make them again");
+                        tokio::time::sleep(RULES_AGAIN).await;
+                    }
+                }
+            }
+        });
+        Ok(())
     }
 
     /// Answers the pods' queries on the gateway addresses, if the configuration wants that.
@@ -116,6 +155,8 @@ impl Net for HostNet {
 
     async fn reconcile(&self, live: &[(PodId, u16, LeaseRecord)]) -> Result<(), NetError> {
         let ports: Vec<Port> = live.iter().map(|(id, domid, record)| Self::port(*id, *domid, record)).collect();
+        // First, so that no loss is missed.
+        self.guard_rules().await?;
         let done = self.network().await?.reconcile(&ports).await.map_err(text)?;
         for change in &done.sysctls {
             tracing::info!("kernel setting changed: {change:?}");

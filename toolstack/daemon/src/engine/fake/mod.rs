@@ -127,6 +127,15 @@ impl Fake {
         }));
     }
 
+    /// Takes an image's names away, as when they went to another.
+    pub fn untag(&self, name: &str) {
+        for image in &mut self.state().images {
+            if image.names.iter().any(|n| n == name) {
+                *image = Arc::new(ImageInfo { names: Vec::new(), ..(**image).clone() });
+            }
+        }
+    }
+
     /// Sets what is to go wrong, and forgets the steps so far.
     pub fn plan(&self, fault: Option<Fault>) {
         let mut state = self.state();

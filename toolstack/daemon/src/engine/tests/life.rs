@@ -164,6 +164,26 @@ fn an_image_of_two_containers_is_fetched_once_and_then_used() {
 }
 
 #[test]
+fn images_without_a_name_go_unless_a_pod_uses_them() {
+    let lab = Lab::new();
+    lab.run(async |r| {
+        let (_, pod) = r.create(manifest("user", "Never", &[("main", "app", "sleep")]), false).await;
+        let used = pod.status().container("main").unwrap().image.clone().unwrap().digest;
+        lab.fake.untag("app");
+        lab.fake.untag("other");
+        lab.fake.add_image("named", &["sleep"]);
+        assert_eq!(r.engine.prune_images().await, 1);
+        let mut left: Vec<String> = r.engine.world().images.list().iter().map(|i| i.digest.clone()).collect();
+        left.sort();
+        let mut wanted = vec![used, r.engine.image("named").unwrap().digest.clone()];
+        wanted.sort();
+        assert_eq!(left, wanted);
+        r.remove(&pod, true).await;
+        assert_eq!(r.engine.prune_images().await, 1);
+    });
+}
+
+#[test]
 fn names_and_numbers_are_limited() {
     let lab = Lab::new();
     lab.run(async |r| {
