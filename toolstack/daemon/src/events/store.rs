@@ -14,6 +14,8 @@ use super::Event;
 
 const NEWER: &str = "newer.json";
 const OLDER: &str = "older.json";
+/// The first line of each daemon's.
+const BEGIN: &str = "\"begin\"";
 /// The last line after an orderly end.
 const END: &str = "\"end\"";
 
@@ -42,8 +44,9 @@ impl Store {
         // Both are there from now on.
         append_to(&dir.join(OLDER))?;
         let mut file = append_to(&dir.join(NEWER))?;
-        // Behind a line that a crash tore.
-        file.write_all(b"\n")?;
+        // Behind a line that a crash tore. On the disk before anything happens: the last end is the end no more.
+        writeln!(file, "\n{BEGIN}")?;
+        file.sync_data()?;
         let (queue, events) = mpsc::channel();
         let writer =
             Writer { dir: dir.into(), file: BufWriter::new(file), lines, half: (kept / 2).max(1), failed: false };
