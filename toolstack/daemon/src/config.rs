@@ -80,7 +80,8 @@ impl Default for Config {
             kernel: "/usr/lib/xenpod/vmlinux".into(),
             boot_image: "/usr/lib/xenpod/boot.img".into(),
             // Persistent grants would keep some 4 MiB of every domain for each of its disks.
-            kernel_args: "console=hvc0 quiet panic=-1 swiotlb=noforce tsc=reliable xen_blkfront.feature_persistent=0".into(),
+            kernel_args: "console=hvc0 quiet panic=-1 swiotlb=noforce tsc=reliable xen_blkfront.feature_persistent=0"
+                .into(),
             certs_dir: "/etc/xenpod/certs.d".into(),
             boot_timeout_seconds: 60,
             scratch_mib: 10240,

@@ -101,15 +101,15 @@ impl HostNetwork {
     ///
     /// # Errors
     /// What nftables says.
-    pub async fn restore(&self) -> Result<(), NetError> {
+    pub async fn restore(&self) -> Result<Change, NetError> {
         let mut state = self.state.lock().await;
         // Before the first reconcile nothing is to be there.
         if state.bridge.is_none() {
-            return Ok(());
+            return Ok(Change::AlreadySo);
         }
         let ports: Vec<_> = state.pinned.values().cloned().collect();
-        converge::tables(&self.plan, &mut state.nft, &ports).await?;
-        Ok(())
+        let (made, ..) = converge::tables(&self.plan, &mut state.nft, &ports).await?;
+        Ok(if made { Change::Made } else { Change::AlreadySo })
     }
 
     async fn attach_port(&self, port: &Port) -> Result<Change, NetError> {

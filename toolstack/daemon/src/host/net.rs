@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use tokio::sync::OnceCell;
 use xenpod_api::ids::PodId;
 use xenpod_net::dns::{DnsSettings, Forwarder, PodDns};
-use xenpod_net::{HostNetwork, IfName, Lease, LeasePool, MacAddr, Network, NetworkConfig, Plan, Port};
+use xenpod_net::{Change, HostNetwork, IfName, Lease, LeasePool, MacAddr, Network, NetworkConfig, Plan, Port};
 
 use crate::engine::world::{Net, NetError, NetSettings};
 use crate::journal::LeaseRecord;
@@ -91,7 +91,9 @@ impl HostNet {
                     (Err(error), _) | (_, Err(error)) => Err(error),
                 };
                 match restored {
-                    Ok(()) => tracing::warn!("somebody deleted our nftables tables; they are back"),
+                    Ok(Change::Made) => tracing::warn!("somebody deleted our nftables tables; they are back"),
+                    // Each table's end is told.
+                    Ok(Change::AlreadySo) => {}
                     Err(error) => {
                         tracing::error!(%error, "our nftables tables may be missing: {error}; restart xenpodd to make them again");
                         tokio::time::sleep(RULES_AGAIN).await;
