@@ -29,6 +29,8 @@ names! {
     NoSuchContainer = "org.xenpod1.Error.NoSuchContainer",
     /// No image here has that name or digest.
     NoSuchImage = "org.xenpod1.Error.NoSuchImage",
+    /// The container has no log of that kind: it has not run before.
+    NoSuchLog = "org.xenpod1.Error.NoSuchLog",
     /// No job has that number, or it ended too long ago.
     NoSuchJob = "org.xenpod1.Error.NoSuchJob",
     /// The pod's name is taken.

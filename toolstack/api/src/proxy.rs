@@ -160,7 +160,8 @@ pub trait Container {
     fn remove(&self, options: Options<'_>) -> zbus::Result<OwnedObjectPath>;
     /// Gives it another name.
     fn rename(&self, name: &str, options: Options<'_>) -> zbus::Result<()>;
-    /// Its output so far, and with option `follow` (b) what comes, as two pipes: standard output and standard error.
+    /// Its output so far, and with option `follow` (b) what comes, as two pipes: standard output and standard error. More options:
+    /// `tail` (t), `since` (t), `timestamps` (b), `previous` (b).
     fn logs(&self, options: Options<'_>) -> zbus::Result<(OwnedFd, OwnedFd)>;
     /// Runs a command in it: the object to wait on, and its standard input, output and error.
     fn exec(

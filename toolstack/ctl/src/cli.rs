@@ -211,8 +211,20 @@ pub struct Inspect {
 #[derive(Debug, Args)]
 pub struct Logs {
     /// Go on as output comes, until the container ends.
-    #[arg(short, long)]
+    #[arg(short, long, conflicts_with = "previous")]
     pub follow: bool,
+    /// Only the last lines.
+    #[arg(long, value_name = "N")]
+    pub tail: Option<u64>,
+    /// Only lines from that time on: `10m` ago, or `2026-01-02T03:04:05Z`.
+    #[arg(long, value_name = "TIME", value_parser = crate::time::since)]
+    pub since: Option<u64>,
+    /// Put the time before each line.
+    #[arg(short, long)]
+    pub timestamps: bool,
+    /// The output of the run before the last start.
+    #[arg(short, long)]
+    pub previous: bool,
     /// The container; needed when the pod has several.
     #[arg(short, long, value_name = "NAME")]
     pub container: Option<String>,
@@ -447,6 +459,12 @@ mod tests {
         assert!(parse("xenpodctl container rm -f pod a b").is_ok());
         assert!(parse("xenpodctl container rename pod a b").is_ok());
         assert!(parse("xenpodctl logs pod -c web -f").is_ok());
+        let Ok(Command::Logs(logs)) = parse("xenpodctl logs --tail 5 --since 2026-01-02T03:04:05Z -t -p pod") else {
+            panic!("logs")
+        };
+        assert_eq!((logs.tail, logs.since), (Some(5), Some(1_767_323_045_000_000)));
+        assert!(logs.timestamps && logs.previous);
+        assert!(parse("xenpodctl logs -f -p pod").is_err());
         assert!(parse("xenpodctl create -f pod.yaml").is_ok());
         assert!(parse("xenpodctl rm -f a b").is_ok());
         assert!(parse("xenpodctl events -f --since 5 --filter pod=a --filter type=pod-state").is_ok());

@@ -11,6 +11,7 @@ mod json;
 mod progress;
 mod streams;
 mod table;
+mod time;
 
 use std::process::ExitCode;
 

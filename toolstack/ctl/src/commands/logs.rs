@@ -14,7 +14,10 @@ use crate::streams::{Output, copy_out};
 pub async fn run(client: &Client, args: cli::Logs, json: bool) -> Result<ExitCode, Failure> {
     no_json(json, "logs")?;
     let container = client.container(&args.pod, args.container.as_deref()).await?;
-    let options = HashMap::from([("follow", Variant::from(args.follow))]);
+    let flags = [("follow", args.follow), ("timestamps", args.timestamps), ("previous", args.previous)];
+    let mut options: HashMap<_, _> = flags.map(|(key, on)| (key, Variant::from(on))).into();
+    options.extend(args.tail.map(|lines| ("tail", Variant::from(lines))));
+    options.extend(args.since.map(|usec| ("since", Variant::from(usec))));
     let (out, err) = container.logs(options).await?;
     let copies = [copy_out(out.into(), Output::Stdout, None), copy_out(err.into(), Output::Stderr, None)];
     let joined = tokio::task::spawn_blocking(move || copies.map(|c| c.join()));

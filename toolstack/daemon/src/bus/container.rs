@@ -24,7 +24,7 @@ use crate::engine::exec::{ExecRequest, ExecSpec};
 use crate::engine::jobs::{Job, JobKind};
 use crate::engine::pod::{Ask, ContainerAsk};
 use crate::engine::{Failure, PodHandle, PodStatus};
-use crate::logs::{Follow, Hub, Since, Stream};
+use crate::logs::{Follow, Hub, Since};
 
 /// Does what `member` says.
 pub(super) async fn call(
@@ -48,14 +48,16 @@ pub(super) async fn call(
             let wanted = Wanted {
                 follow: options.flag("follow")?,
                 timestamps: options.flag("timestamps")?,
-                since: match (options.take::<u64>("tail", "t")?, options.take::<u64>("since", "t")?) {
-                    (None, None) => Since::Start,
-                    (Some(lines), None) => Since::Tail(lines),
-                    (None, Some(usec)) => Since::Time(usec.saturating_mul(1000)),
-                    (Some(_), Some(_)) => return Err(BusError::invalid("options tail and since exclude each other")),
-                },
+                previous: options.flag("previous")?,
+                tail: options.take::<u64>("tail", "t")?,
+                not_before: options.take::<u64>("since", "t")?.unwrap_or(0).saturating_mul(1000),
             };
             options.end()?;
+            if wanted.follow && wanted.previous {
+                return Err(BusError::invalid(
+                    "options follow and previous exclude each other: nothing more comes of a run that is over",
+                ));
+            }
             check(service, caller, header, Action::EnterPods, "logs", &pod.name).await?;
             logs(pod, name, wanted)
         }
@@ -155,29 +157,63 @@ fn ended(status: &PodStatus, name: &str) -> bool {
 struct Wanted {
     follow: bool,
     timestamps: bool,
-    since: Since,
+    previous: bool,
+    tail: Option<u64>,
+    not_before: u64,
+}
+
+impl Wanted {
+    fn since(&self) -> Since {
+        self.tail.map_or(Since::Start, Since::Tail)
+    }
+
+    fn open(&self, hub: &Hub) -> std::io::Result<Follow> {
+        Ok(Follow::new(hub, self.since(), self.follow, self.timestamps)?.not_before(self.not_before))
+    }
+
+    /// The run before this one.
+    fn open_previous(&self, pod: &PodHandle, name: &str) -> Result<Follow, BusError> {
+        let found = pod.log(name).map(|hub| Follow::previous(&hub, self.since(), self.timestamps)).transpose();
+        let found = found.map_err(|e| {
+            BusError::new(ErrorName::StateFailed, format!("pod {}: the log of container {name}: {e}", pod.name))
+        })?;
+        found.flatten().map(|log| log.not_before(self.not_before)).ok_or_else(|| {
+            let text = format!("pod {}: container {name} has no previous run: it was not started again yet", pod.name);
+            BusError::new(ErrorName::NoSuchLog, text)
+        })
+    }
 }
 
 /// Two pipes, and a task that fills them.
 fn logs(pod: &PodHandle, name: &str, wanted: Wanted) -> Result<Reply, BusError> {
+    let previous = if wanted.previous { Some(wanted.open_previous(pod, name)?) } else { None };
     let failed = |e: std::io::Error| BusError::new(ErrorName::LimitsExceeded, format!("no pipe for the log: {e}"));
-    // Only our ends do not block: the caller's are its own.
-    let pipe = || -> std::io::Result<(OwnedFd, pipe::Sender)> {
-        let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
-        rustix::fs::fcntl_setfl(&write, rustix::fs::fcntl_getfl(&write)? | rustix::fs::OFlags::NONBLOCK)?;
-        Ok((read, pipe::Sender::from_owned_fd(write)?))
-    };
     let (out, out_sink) = pipe().map_err(failed)?;
     let (err, err_sink) = pipe().map_err(failed)?;
     let (pod, name) = (pod.clone(), name.to_string());
     tokio::spawn(async move {
-        if let Some(hub) = log_of(&pod, &name, wanted.follow).await
-            && let Err(error) = copy(hub, wanted, out_sink, err_sink).await
-        {
+        let copied = async {
+            let log = match previous {
+                Some(log) => log,
+                None => match log_of(&pod, &name, wanted.follow).await {
+                    Some(hub) => wanted.open(&hub)?,
+                    None => return Ok(()),
+                },
+            };
+            copy(log, out_sink, err_sink).await
+        };
+        if let Err(error) = copied.await {
             tracing::debug!(pod = %pod.name, container = name, %error, "the reader of a log went away");
         }
     });
     Reply::with((zbus::OwnedFd::from(out), zbus::OwnedFd::from(err)))
+}
+
+/// A pipe: the caller's end to read, and ours to write. Only ours does not block.
+fn pipe() -> std::io::Result<(OwnedFd, pipe::Sender)> {
+    let (read, write) = pipe_with(PipeFlags::CLOEXEC)?;
+    rustix::fs::fcntl_setfl(&write, rustix::fs::fcntl_getfl(&write)? | rustix::fs::OFlags::NONBLOCK)?;
+    Ok((read, pipe::Sender::from_owned_fd(write)?))
 }
 
 /// The container's log; one that follows waits for it to begin.
@@ -194,26 +230,34 @@ async fn log_of(pod: &PodHandle, name: &str, follow: bool) -> Option<Hub> {
     }
 }
 
-async fn copy(hub: Hub, wanted: Wanted, mut out: pipe::Sender, mut err: pipe::Sender) -> std::io::Result<()> {
-    let mut log = Follow::new(hub, wanted.since, wanted.follow, wanted.timestamps)?;
+async fn copy(mut log: Follow, out: pipe::Sender, err: pipe::Sender) -> std::io::Result<()> {
+    let mut sinks = [Some(out), Some(err)];
     loop {
         // A reader that has closed its ends is noticed even while nothing is written.
         let next = tokio::select! {
             next = log.next() => next?,
-            () = closed(&out), if wanted.follow => return Ok(()),
+            () = closed(&sinks) => return Ok(()),
         };
-        match next {
-            Some((Stream::Stdout, bytes)) => out.write_all(&bytes).await?,
-            Some((Stream::Stderr, bytes)) => err.write_all(&bytes).await?,
-            None => return Ok(()),
+        let Some((stream, bytes)) = next else { return Ok(()) };
+        let sink = &mut sinks[stream.index()];
+        if let Some(pipe) = sink
+            && let Err(error) = pipe.write_all(&bytes).await
+        {
+            // Who reads one of them only gets that one.
+            *sink = None;
+            if sinks.iter().all(Option::is_none) {
+                return Err(error);
+            }
         }
     }
 }
 
-/// Returns when the reading end of the pipe has been closed.
-async fn closed(pipe: &pipe::Sender) {
-    // A pipe without a reader is an error condition, which is reported as such.
-    if pipe.ready(tokio::io::Interest::ERROR).await.is_err() {
-        std::future::pending::<()>().await;
+/// Returns when nobody reads any of the pipes.
+async fn closed(pipes: &[Option<pipe::Sender>]) {
+    for pipe in pipes.iter().flatten() {
+        // A pipe without a reader is an error condition, which is reported as such.
+        if pipe.ready(tokio::io::Interest::ERROR).await.is_err() {
+            std::future::pending::<()>().await;
+        }
     }
 }

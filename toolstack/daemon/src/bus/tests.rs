@@ -301,6 +301,63 @@ fn errors_have_their_names_and_texts() {
     });
 }
 
+/// A started pod `web` and its only container.
+async fn started(
+    connection: &Connection,
+    manager: &ManagerProxy<'_>,
+    manifest: &str,
+) -> (PodProxy<'static>, ContainerProxy<'static>) {
+    let start = HashMap::from([("start", Variant::from(true))]);
+    let (job, path) = manager.create_pod(manifest, start).await.unwrap();
+    done(connection, &job).await;
+    let pod = PodProxy::builder(connection).path(path).cache_properties(CacheProperties::No).build().await.unwrap();
+    let container = pod.containers().await.unwrap().remove(0);
+    let container = ContainerProxy::builder(connection).path(container).cache_properties(CacheProperties::No);
+    (pod, container.build().await.unwrap())
+}
+
+/// All that comes out of a pipe.
+async fn read(pipe: zbus::OwnedFd) -> String {
+    let read = || std::io::read_to_string(std::fs::File::from(std::os::fd::OwnedFd::from(pipe))).unwrap();
+    tokio::task::spawn_blocking(read).await.unwrap()
+}
+
+#[test]
+fn logs_of_this_run_and_of_the_one_before() {
+    with_service(async |place| {
+        let (connection, manager) = place.client().await;
+        let (pod, container) =
+            started(&connection, &manager, &manifest("web").replace("[sleep]", "[print, hello]")).await;
+        assert_eq!(pod.wait(none()).await.unwrap().0, "stopped");
+        let logs = async |options: &[(&'static str, Variant<'static>)]| {
+            let options = options.iter().map(|(k, v)| (*k, v.try_clone().unwrap())).collect();
+            container.logs(options).await
+        };
+        let flag = |name| (name, Variant::from(true));
+        let (name, text) = error(logs(&[flag("previous")]).await);
+        assert_eq!(
+            (name.as_str(), text.as_str()),
+            (
+                "org.xenpod1.Error.NoSuchLog",
+                "pod web: container main-1 has no previous run: it was not started again yet"
+            )
+        );
+        let (name, text) = error(logs(&[flag("previous"), flag("follow")]).await);
+        assert_eq!(name, "org.freedesktop.DBus.Error.InvalidArgs");
+        assert!(text.starts_with("options follow and previous exclude each other"), "{text}");
+        let (_, text) = error(logs(&[("tail", Variant::from(-1i32))]).await);
+        assert_eq!(text, "option tail must be of type t");
+        done(&connection, &pod.start(none()).await.unwrap()).await;
+        assert_eq!(pod.wait(none()).await.unwrap().0, "stopped");
+        assert_eq!(read(logs(&[flag("previous")]).await.unwrap().0).await, "hello");
+        assert_eq!(read(logs(&[flag("follow")]).await.unwrap().0).await, "hello");
+        let nothing = logs(&[("tail", Variant::from(5u64)), ("since", Variant::from(u64::MAX))]).await;
+        assert_eq!(read(nothing.unwrap().0).await, "");
+        let stamped = read(logs(&[flag("timestamps"), ("tail", Variant::from(1u64))]).await.unwrap().0).await;
+        assert!(stamped.ends_with("Z hello") && stamped.starts_with("20"), "{stamped}");
+    });
+}
+
 /// Methods with the signature of their input, or properties with their type.
 pub(super) type Members = Vec<(String, String)>;
 

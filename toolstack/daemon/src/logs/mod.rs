@@ -7,6 +7,7 @@
 //! <dir>/web.log                    what is written now
 //! <dir>/web.<out>-<err>.log        what was written before the last rotation; its name says where each stream stood then
 //! <dir>/web.previous.log           the last file of the container's run before this one
+//! <dir>/web.previous.old.log       what that run wrote before its last rotation
 //! ```
 //!
 //! The file is the truth about what has arrived: the content of a stream's records, with a newline after each `F`, is the
@@ -15,6 +16,7 @@
 
 mod follow;
 mod record;
+mod segment;
 mod writer;
 
 pub use follow::{Follow, Since};

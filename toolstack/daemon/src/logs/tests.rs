@@ -1,6 +1,7 @@
 use std::fs;
 
 use super::record::MAX_CONTENT;
+use super::segment::MAX_BEHIND;
 use super::*;
 
 const T: u64 = 1_767_323_045_000_000_006;
@@ -10,7 +11,7 @@ fn open(dir: &std::path::Path) -> LogWriter {
 }
 
 async fn read_all(hub: Hub, since: Since) -> [Vec<u8>; 2] {
-    let mut follow = Follow::new(hub, since, false, false).unwrap();
+    let mut follow = Follow::new(&hub, since, false, false).unwrap();
     let mut out = [Vec::new(), Vec::new()];
     while let Some((stream, bytes)) = follow.next().await.unwrap() {
         out[stream.index()].extend(bytes);
@@ -114,7 +115,7 @@ async fn a_follower_sees_what_comes_and_then_the_end() {
     let dir = tempfile::tempdir().unwrap();
     let mut log = LogWriter::open(dir.path(), "web", 200).unwrap();
     log.append(T, Stream::Stdout, b"before\n").unwrap();
-    let mut follow = Follow::new(log.hub(), Since::Start, true, true).unwrap();
+    let mut follow = Follow::new(&log.hub(), Since::Start, true, true).unwrap();
     let reader = tokio::spawn(async move {
         let mut all = Vec::new();
         while let Some((_, bytes)) = follow.next().await.unwrap() {
@@ -132,6 +133,125 @@ async fn a_follower_sees_what_comes_and_then_the_end() {
         .map(|l| format!("2026-01-02T03:04:05.000000006Z {l}\n"))
         .concat();
     assert_eq!(reader.await.unwrap(), expected);
+}
+
+/// All that a reader gives from here on.
+async fn rest(follow: &mut Follow) -> String {
+    let mut all = Vec::new();
+    while let Some((_, bytes)) = follow.next().await.unwrap() {
+        all.extend(bytes);
+    }
+    String::from_utf8(all).unwrap()
+}
+
+/// Lines `from` to `to`, each in a file of its own.
+fn rotate_through(log: &mut LogWriter, from: usize, to: usize) -> String {
+    let mut text = String::new();
+    for i in from..to {
+        let line = format!("line {i:03}\n");
+        log.append(T, Stream::Stdout, line.as_bytes()).unwrap();
+        text += &line;
+    }
+    text
+}
+
+#[tokio::test]
+async fn a_slow_follower_loses_nothing_over_several_rotations() {
+    let dir = tempfile::tempdir().unwrap();
+    // Every record fills a file.
+    let mut log = LogWriter::open(dir.path(), "web", 40).unwrap();
+    let mut wanted = rotate_through(&mut log, 0, 1);
+    let mut follow = Follow::new(&log.hub(), Since::Start, true, false).unwrap();
+    assert_eq!(follow.next().await.unwrap().unwrap().1, wanted.as_bytes());
+    let more = rotate_through(&mut log, 1, 1 + MAX_BEHIND);
+    log.end();
+    assert_eq!(rest(&mut follow).await, more);
+    wanted += &more;
+    drop(follow);
+    // Of the files two are left; a reader that comes now has what is in them.
+    let mut late = Follow::new(&log.hub(), Since::Start, false, false).unwrap();
+    assert_eq!(rest(&mut late).await, wanted[wanted.len() - 18..]);
+}
+
+#[tokio::test]
+async fn a_follower_that_sleeps_for_long_holds_no_more_than_some_files() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = LogWriter::open(dir.path(), "web", 40).unwrap();
+    rotate_through(&mut log, 0, 1);
+    let mut follow = Follow::new(&log.hub(), Since::Start, true, false).unwrap();
+    rotate_through(&mut log, 1, 100);
+    log.end();
+    let kept = rest(&mut follow).await;
+    let numbers: Vec<usize> = kept.lines().map(|l| l[5..].parse().unwrap()).collect();
+    let last: Vec<usize> = (100 - MAX_BEHIND - 1..100).collect();
+    assert_eq!((numbers[0], &numbers[1..]), (0, &last[..]));
+}
+
+#[tokio::test]
+async fn a_reader_from_now_on_sees_only_what_comes() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path());
+    log.append(T, Stream::Stdout, b"before\nhalf ").unwrap();
+    let mut follow = Follow::new(&log.hub(), Since::Now, true, false).unwrap();
+    log.append(T, Stream::Stdout, b"a line\n").unwrap();
+    log.end();
+    assert_eq!(rest(&mut follow).await, "a line\n");
+}
+
+#[tokio::test]
+async fn a_reader_of_one_run_ends_with_it_and_one_of_all_goes_on() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path());
+    let mut one = Follow::new(&log.hub(), Since::Start, true, false).unwrap().one_run();
+    let mut late = Follow::new(&log.hub(), Since::Start, true, false).unwrap().one_run();
+    let mut all = Follow::new(&log.hub(), Since::Start, true, false).unwrap();
+    log.append(T, Stream::Stdout, b"first\n").unwrap();
+    log.end_run();
+    assert_eq!(rest(&mut one).await, "first\n");
+    log.restart().unwrap();
+    log.append(T, Stream::Stdout, b"second\n").unwrap();
+    log.end();
+    assert_eq!(rest(&mut late).await, "first\n", "the next run is not of this one");
+    assert_eq!(rest(&mut all).await, "first\nsecond\n");
+}
+
+#[tokio::test]
+async fn tail_and_time_can_be_asked_for_together() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = open(dir.path());
+    for i in 0..5 {
+        log.append(T + i, Stream::Stdout, format!("{i}\n").as_bytes()).unwrap();
+    }
+    // The rest of a line belongs to where it began.
+    log.append(T + 1, Stream::Stderr, b"begun ").unwrap();
+    log.append(T + 9, Stream::Stderr, b"early\n").unwrap();
+    let mut follow = Follow::new(&log.hub(), Since::Tail(4), false, false).unwrap().not_before(T + 3);
+    assert_eq!(rest(&mut follow).await, "3\n4\n");
+    let mut follow = Follow::new(&log.hub(), Since::Tail(2), false, false).unwrap().not_before(T);
+    assert_eq!(rest(&mut follow).await, "4\nbegun early\n");
+}
+
+#[tokio::test]
+async fn what_the_run_before_wrote_can_be_read() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = LogWriter::open(dir.path(), "web", 60).unwrap();
+    assert!(Follow::previous(&log.hub(), Since::Start, false).unwrap().is_none(), "it never ran");
+    log.restart().unwrap();
+    log.append(T, Stream::Stdout, b"one\n").unwrap();
+    log.append(T, Stream::Stderr, b"two\n").unwrap();
+    log.append(T, Stream::Stdout, b"three\n").unwrap();
+    log.restart().unwrap();
+    log.append(T, Stream::Stdout, b"four\n").unwrap();
+    // Another daemon finds it too.
+    drop(log);
+    let mut log = LogWriter::open(dir.path(), "web", 60).unwrap();
+    let mut follow = Follow::previous(&log.hub(), Since::Start, false).unwrap().unwrap();
+    assert_eq!(rest(&mut follow).await, "one\ntwo\nthree\n");
+    let mut follow = Follow::previous(&log.hub(), Since::Tail(1), true).unwrap().unwrap();
+    assert_eq!(rest(&mut follow).await, "2026-01-02T03:04:05.000000006Z three\n");
+    log.restart().unwrap();
+    let mut follow = Follow::previous(&log.hub(), Since::Start, false).unwrap().unwrap();
+    assert_eq!(rest(&mut follow).await, "four\n", "not a word of the run before that");
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! Writing a container's output, and knowing where each stream stands.
 
+use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use tokio::sync::watch;
 
 use super::record::{self, Stream};
+use super::segment::{MAX_BEHIND, Segment};
 
 /// Output that could not be kept.
 #[derive(Debug, thiserror::Error)]
@@ -23,14 +25,18 @@ fn at<'a>(path: &'a Path, what: &'static str) -> impl FnOnce(io::Error) -> LogEr
 }
 
 /// Where a log stands, for those who follow it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Position {
-    /// Counts the files: one more at each rotation.
-    pub generation: u64,
-    /// Bytes in the file of this generation.
-    pub len: u64,
+#[derive(Clone, Debug)]
+pub(super) struct Position {
+    /// The file that is written.
+    pub(super) current: Arc<Segment>,
+    /// The one before it, of the same run, if it is kept.
+    pub(super) older: Option<Arc<Segment>>,
+    /// Bytes in the current file.
+    pub(super) len: u64,
+    /// The container has ended, and all its output is here. It may be started again.
+    pub(super) run_over: bool,
     /// Nothing more will come.
-    pub ended: bool,
+    pub(super) ended: bool,
 }
 
 /// A log as its readers see it.
@@ -42,23 +48,32 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// The file that is written now.
-    #[must_use]
-    pub fn current(&self) -> PathBuf {
-        self.dir.join(format!("{}.log", self.name))
-    }
-
-    /// The file before the last rotation, if there was one.
-    #[must_use]
-    pub fn rotated(&self) -> Option<PathBuf> {
-        rotated(&self.dir, &self.name).ok()?.map(|(path, _)| path)
-    }
-
     /// Where it stands.
-    #[must_use]
-    pub fn position(&self) -> watch::Receiver<Position> {
+    pub(super) fn position(&self) -> watch::Receiver<Position> {
         self.position.clone()
     }
+
+    /// The files of the run before this one, as a log that has ended; `None` when there was none.
+    pub(super) fn previous(&self) -> io::Result<Option<watch::Receiver<Position>>> {
+        let open = |path: &Path| match Segment::open(path, 0) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            other => other.map(Some),
+        };
+        let [first, last] = previous(&self.dir, &self.name);
+        let Some(current) = open(&last)? else { return Ok(None) };
+        let older = open(&first)?;
+        if let Some(older) = &older {
+            older.set_next(current.clone());
+        }
+        let len = fs::metadata(&last)?.len();
+        let position = Position { current, older, len, run_over: true, ended: true };
+        Ok(Some(watch::channel(position).1))
+    }
+}
+
+/// The files of the run before this one: what had been rotated, and the last.
+fn previous(dir: &Path, name: &str) -> [PathBuf; 2] {
+    [dir.join(format!("{name}.previous.old.log")), dir.join(format!("{name}.previous.log"))]
 }
 
 /// The writer of one container's log.
@@ -71,6 +86,11 @@ pub struct LogWriter {
     max_len: u64,
     offsets: [u64; 2],
     buffer: Vec<u8>,
+    run: u64,
+    /// The last [`MAX_BEHIND`] files before the current one, for as long as somebody reads them.
+    behind: VecDeque<Weak<Segment>>,
+    /// Files before those.
+    stragglers: Vec<Weak<Segment>>,
     position: watch::Sender<Position>,
 }
 
@@ -101,13 +121,19 @@ impl LogWriter {
     /// [`LogError`].
     pub fn open(dir: &Path, name: &str, max_len: u64) -> Result<Self, LogError> {
         fs::create_dir_all(dir).map_err(at(dir, "make the folder"))?;
-        let mut offsets = rotated(dir, name).map_err(at(dir, "list"))?.map_or([0, 0], |(_, ends)| ends);
+        let before = rotated(dir, name).map_err(at(dir, "list"))?;
+        let mut offsets = before.as_ref().map_or([0, 0], |(_, ends)| *ends);
         let path = dir.join(format!("{name}.log"));
         let mut options = OpenOptions::new();
         let mut file = options.read(true).append(true).create(true).open(&path).map_err(at(&path, "open"))?;
         let len = scan(&mut file, &mut offsets).map_err(at(&path, "read"))?;
         file.set_len(len).map_err(at(&path, "truncate"))?;
-        let position = watch::Sender::new(Position { len, ..Position::default() });
+        let current = Segment::open(&path, 0).map_err(at(&path, "open"))?;
+        let older = before.map(|(path, _)| Segment::open(&path, 0).map_err(at(&path, "open"))).transpose()?;
+        if let Some(older) = &older {
+            older.set_next(current.clone());
+        }
+        let position = watch::Sender::new(Position { current, older, len, run_over: false, ended: false });
         Ok(Self {
             dir: Arc::new(dir.into()),
             name: name.into(),
@@ -116,6 +142,9 @@ impl LogWriter {
             max_len,
             offsets,
             buffer: Vec::new(),
+            run: 0,
+            behind: VecDeque::new(),
+            stragglers: Vec::new(),
             position,
         })
     }
@@ -160,19 +189,33 @@ impl LogWriter {
 
     /// Nothing more will come: those who follow come to their end.
     pub fn end(&mut self) {
-        self.position.send_modify(|p| p.ended = true);
+        self.position.send_modify(|p| (p.run_over, p.ended) = (true, true));
     }
 
-    /// The container starts anew: its streams begin at 0 again. The last file is kept as `<name>.previous.log`.
+    /// The container has ended and its output is complete; it may be started again.
+    pub fn end_run(&mut self) {
+        self.position.send_modify(|p| p.run_over = true);
+    }
+
+    /// The container starts anew: its streams begin at 0 again. What its last run left is kept until the next restart, as
+    /// `<name>.previous.log`, and `<name>.previous.old.log` when it had been rotated.
     ///
     /// # Errors
     /// [`LogError`].
     pub fn restart(&mut self) -> Result<(), LogError> {
+        let [first, last] = previous(&self.dir, &self.name);
+        match rotated(&self.dir, &self.name).map_err(at(&self.dir, "list"))? {
+            Some((path, _)) => fs::rename(&path, &first).map_err(at(&path, "rename"))?,
+            None => match fs::remove_file(&first) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&first, "remove")(error)),
+                _ => {}
+            },
+        }
+        // There is one in any case: a crash may have left more.
         self.remove_rotated()?;
-        let previous = self.dir.join(format!("{}.previous.log", self.name));
-        self.replace(&previous)?;
+        self.run += 1;
+        self.replace(&last, false)?;
         self.offsets = [0, 0];
-        self.position.send_modify(|p| p.ended = false);
         Ok(())
     }
 
@@ -180,7 +223,7 @@ impl LogWriter {
         self.remove_rotated()?;
         let [out, err] = self.offsets;
         let old = self.dir.join(format!("{}.{out}-{err}.log", self.name));
-        self.replace(&old)
+        self.replace(&old, true)
     }
 
     fn remove_rotated(&self) -> Result<(), LogError> {
@@ -190,14 +233,48 @@ impl LogWriter {
         Ok(())
     }
 
-    fn replace(&mut self, old: &Path) -> Result<(), LogError> {
+    /// Goes on in a new file, of the same run or of the next.
+    fn replace(&mut self, old: &Path, same_run: bool) -> Result<(), LogError> {
         let path = self.dir.join(format!("{}.log", self.name));
         fs::rename(&path, old).map_err(at(&path, "rename"))?;
         let mut options = OpenOptions::new();
         self.file = options.read(true).append(true).create(true).open(&path).map_err(at(&path, "open"))?;
         self.len = 0;
-        self.position.send_modify(|p| *p = Position { generation: p.generation + 1, len: 0, ended: p.ended });
+        let segment = Segment::open(&path, self.run).map_err(at(&path, "open"))?;
+        let before = self.position.borrow().current.clone();
+        before.set_next(segment.clone());
+        self.behind.push_back(Arc::downgrade(&before));
+        self.position.send_modify(|p| {
+            let over = same_run && p.run_over;
+            let ended = same_run && p.ended;
+            let older = same_run.then_some(before);
+            *p = Position { current: segment.clone(), older, len: 0, run_over: over, ended };
+        });
+        self.leave_behind(&segment);
         Ok(())
+    }
+
+    /// Those who read files that are too old go on with the oldest that is kept for readers.
+    fn leave_behind(&mut self, current: &Arc<Segment>) {
+        let too_old = if self.behind.len() > MAX_BEHIND { self.behind.pop_front() } else { None };
+        let oldest = self.behind.iter().find_map(Weak::upgrade).unwrap_or_else(|| current.clone());
+        self.stragglers.retain(|straggler| match straggler.upgrade() {
+            Some(straggler) => {
+                straggler.set_next(oldest.clone());
+                true
+            }
+            None => false,
+        });
+        // What the stragglers alone held is gone by now.
+        if let Some(old) = too_old.filter(|old| old.strong_count() > 0) {
+            tracing::warn!(
+                log = self.name.as_ref(),
+                "a reader of log {} in {} is {MAX_BEHIND} files behind: it misses what is in between",
+                self.name,
+                self.dir.display()
+            );
+            self.stragglers.push(old);
+        }
     }
 }
 
@@ -225,6 +302,11 @@ pub(super) struct Lines<R> {
 impl<R: Read> Lines<R> {
     pub(super) fn new(from: R) -> Self {
         Self { from, buffer: vec![0; 2 * record::MAX_CONTENT + 256], start: 0, end: 0 }
+    }
+
+    /// What is read.
+    pub(super) fn source(&self) -> &R {
+        &self.from
     }
 
     /// The next line without its newline. `None` at the end of the file; what follows the last newline is kept, so that

@@ -371,6 +371,9 @@ impl Pod {
                 }
             }
         }
+        for container in self.record.containers.iter().filter(|c| c.state == ContainerState::Exited) {
+            self.end_log(&container.name);
+        }
         self.restore_restarts();
         for index in 0..self.record.containers.len() {
             if self.record.containers[index].state == ContainerState::Running {

@@ -13,7 +13,7 @@ use super::super::failure::Failure;
 use super::super::watcher::Sight;
 use super::super::world::DomainView;
 use super::super::{exit_meaning, is_active};
-use super::{Happening, Pod};
+use super::{Happening, Pod, lock};
 use crate::clock;
 use crate::guest::FromGuest;
 use crate::journal::Intent;
@@ -72,6 +72,8 @@ impl Pod {
                 self.container_exited(&exited.name, &exited.exit.unwrap_or_default());
                 saved = self.save_or_log().await;
                 self.publish();
+                // After that: who sees the output end finds the exit code.
+                self.end_log(&exited.name);
                 self.ending_done(&exited.name).await;
             }
             Some(What::ExecExited(exited)) => {
@@ -154,6 +156,14 @@ impl Pod {
             let ran = Duration::from_micros(container.finished_usec.saturating_sub(container.started_usec));
             let delay = restart_delay(base, container.restarts, ran);
             self.restarts.push((Instant::now() + delay, key.to_owned()));
+        }
+    }
+
+    /// Tells the readers of an ended container's log, which is complete, that it has ended.
+    pub(super) fn end_log(&self, name: &str) {
+        let again = self.record.containers.iter().any(|c| c.name == name && c.state == ContainerState::Waiting);
+        if let Some(log) = self.logs.get(name) {
+            if again { lock(log).end_run() } else { lock(log).end() }
         }
     }
 

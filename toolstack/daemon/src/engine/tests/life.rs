@@ -76,14 +76,14 @@ fn output_is_in_the_log_before_the_end_is_told() {
         let (_, pod) = r.create(manifest("talk", "Never", &[("main", "app", "print hello")]), true).await;
         let mut watch = pod.watch();
         watch.wait_for(|s| s.container("main").unwrap().state == ContainerState::Exited).await.unwrap();
-        let mut follow = Follow::new(pod.log("main").unwrap(), Since::Start, false, false).unwrap();
+        let mut follow = Follow::new(&pod.log("main").unwrap(), Since::Start, false, false).unwrap();
         assert_eq!(follow.next().await.unwrap().unwrap().1, b"hello");
         until(&pod, PodState::Stopped).await;
     });
     // And it is still there for the next daemon.
     lab.run(async |r| {
         let pod = r.engine.find("talk").unwrap();
-        let mut follow = Follow::new(pod.log("main").unwrap(), Since::Start, true, false).unwrap();
+        let mut follow = Follow::new(&pod.log("main").unwrap(), Since::Start, true, false).unwrap();
         assert_eq!(follow.next().await.unwrap().unwrap().1, b"hello");
         assert_eq!(follow.next().await.unwrap(), None, "a log of a stopped pod has an end");
     });
