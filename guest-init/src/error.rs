@@ -123,6 +123,14 @@ pub enum Error {
         /// What the kernel said.
         errno: Errno,
     },
+    /// A port that nobody serves.
+    #[error("cannot connect to port {port} of the pod: {}", describe(*errno))]
+    Unconnected {
+        /// Which.
+        port: u16,
+        /// What the kernel said.
+        errno: Errno,
+    },
     /// Any other call to the kernel.
     #[error("cannot {what} {object}: {}", describe(*errno))]
     System {
@@ -180,6 +188,7 @@ impl Error {
             Self::BadUser { .. } => (ErrorKind::BadUser, None, None),
             Self::Mount { errno: Errno::NOMEM, path, .. } => (ErrorKind::NoMemory, Some(Errno::NOMEM), Some(path)),
             Self::Mount { errno, path, .. } => (ErrorKind::MountFailed, Some(*errno), Some(path)),
+            Self::Unconnected { errno, .. } => (ErrorKind::Unconnected, Some(*errno), None),
             Self::System { errno: Errno::NOMEM, .. } => (ErrorKind::NoMemory, Some(Errno::NOMEM), None),
             Self::System { errno, .. } => (ErrorKind::Internal, Some(*errno), None),
         };

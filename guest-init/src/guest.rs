@@ -19,6 +19,7 @@ use crate::container::Container;
 use crate::container::cgroup::Cgroup;
 use crate::disks::{Disks, Halt};
 use crate::error::Error;
+use crate::forwards::Forward;
 use crate::poll::{Poll, Source};
 use crate::shutdown::Stopping;
 use crate::sys::SignalFd;
@@ -56,6 +57,8 @@ pub struct Guest {
     pub(crate) volumes: Volumes,
     pub(crate) containers: BTreeMap<String, Container>,
     pub(crate) tasks: BTreeMap<u32, Task>,
+    /// By slot, as tasks.
+    pub(crate) forwards: BTreeMap<u32, Forward>,
     /// By stream.
     pub(crate) inputs: BTreeMap<u32, Input>,
     /// Slots and container numbers given so far.
@@ -100,6 +103,7 @@ impl Guest {
             volumes: Volumes::default(),
             containers: BTreeMap::new(),
             tasks: BTreeMap::new(),
+            forwards: BTreeMap::new(),
             inputs: BTreeMap::new(),
             last_number: 0,
             backlog: VecDeque::new(),
@@ -133,7 +137,8 @@ impl Guest {
                     let hello = self.channel.session.hello_mut();
                     hello.configured = configured;
                     hello.uptime_ns = uptime_ns();
-                    // Who asked is gone. What was begun is done all the same.
+                    // Who asked is gone. What was begun is done all the same, but nobody holds the connections.
+                    self.drop_forwards();
                 }
             }
             Source::Devices => {
@@ -152,6 +157,7 @@ impl Guest {
             Source::Status(slot) => self.start_progressed(slot),
             Source::Stdin(slot) => self.pump_stdin(slot),
             Source::Output(slot, number) => self.pump_output(slot, number),
+            Source::Connection(slot) => self.connection_progressed(slot),
         }
         Ok(())
     }

@@ -18,6 +18,7 @@ mod container;
 mod disks;
 mod error;
 mod flows;
+mod forwards;
 mod guest;
 mod network;
 mod poll;

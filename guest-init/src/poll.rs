@@ -24,6 +24,8 @@ pub enum Source {
     Stdin(u32),
     /// A process wrote; 0 is its standard output, 1 its standard error.
     Output(u32, usize),
+    /// A connection was made, or could not be.
+    Connection(u32),
 }
 
 impl Source {
@@ -37,6 +39,7 @@ impl Source {
             Self::Stdin(slot) => (5, slot),
             Self::Output(slot, 0) => (6, slot),
             Self::Output(slot, _) => (7, slot),
+            Self::Connection(slot) => (8, slot),
         };
         kind << 32 | u64::from(number)
     }
@@ -51,7 +54,8 @@ impl Source {
             4 => Self::Status(number),
             5 => Self::Stdin(number),
             6 => Self::Output(number, 0),
-            _ => Self::Output(number, 1),
+            7 => Self::Output(number, 1),
+            _ => Self::Connection(number),
         }
     }
 }
@@ -122,6 +126,7 @@ mod tests {
             Source::Stdin(u32::MAX),
             Source::Output(3, 0),
             Source::Output(3, 1),
+            Source::Connection(9),
         ] {
             assert_eq!(Source::decode(source.encode()), source);
         }

@@ -63,6 +63,10 @@ impl Guest {
                 self.exec(wanted, token)?;
                 return Ok(None);
             }
+            Op::Connect(wanted) => {
+                self.connect(wanted, token)?;
+                return Ok(None);
+            }
             Op::SignalExec(wanted) => self.signal_exec(&wanted.id, wanted.signal)?,
             Op::ResizeTty(wanted) => self.resize(wanted)?,
             Op::UpdateResources(wanted) => self.update_resources(wanted)?,
@@ -297,11 +301,17 @@ impl Guest {
                 stdio: Some(task.stdio),
             })
         });
-        Inspection {
-            containers: self.containers.values().map(Container::describe).collect(),
-            execs: execs.collect(),
-            volumes: self.volumes.names(),
-        }
+        let containers = self.containers.values().map(|container| {
+            let mut state = container.describe();
+            // A standard input that is closed is none.
+            if let Some(stdio) = &mut state.stdio
+                && !self.inputs.contains_key(&stdio.stdin)
+            {
+                stdio.stdin = 0;
+            }
+            state
+        });
+        Inspection { containers: containers.collect(), execs: execs.collect(), volumes: self.volumes.names() }
     }
 
     pub(crate) fn stats(&self) -> Stats {

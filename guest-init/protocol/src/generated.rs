@@ -56,7 +56,7 @@ pub struct Request {
     pub id: u64,
     #[prost(
         oneof = "request::Op",
-        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17"
+        tags = "2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18"
     )]
     pub op: ::core::option::Option<request::Op>,
 }
@@ -96,6 +96,8 @@ pub mod request {
         Shutdown(super::Shutdown),
         #[prost(message, tag = "17")]
         Ping(super::Ping),
+        #[prost(message, tag = "18")]
+        Connect(super::Connect),
     }
 }
 /// Guest to daemon.
@@ -637,6 +639,7 @@ pub struct ContainerState {
     /// When it has exited.
     #[prost(message, optional, tag = "4")]
     pub exit: ::core::option::Option<Exit>,
+    /// `stdin` is 0 once it is closed.
     #[prost(message, optional, tag = "5")]
     pub stdio: ::core::option::Option<Stdio>,
 }
@@ -659,6 +662,19 @@ pub struct Shutdown {
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Ping {}
+/// Connects to a TCP port of the pod: at 127.0.0.1, or at ::1 when nobody listens there. Answered when it is connected. The
+/// connection ends with both streams, or when the daemon stops `output` or goes away.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Connect {
+    #[prost(uint32, tag = "1")]
+    pub port: u32,
+    /// The stream whose bytes are sent. Its end ends the sending; what comes is still received.
+    #[prost(uint32, tag = "2")]
+    pub input: u32,
+    /// The stream for what is received.
+    #[prost(uint32, tag = "3")]
+    pub output: u32,
+}
 /// Guest to daemon, kept by the guest until acknowledged.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Event {
@@ -784,6 +800,8 @@ pub enum ErrorKind {
     NoMemory = 11,
     /// A call to the kernel failed; errno says how.
     Internal = 12,
+    /// Nobody listens on the port, or it does not answer; errno says which.
+    Unconnected = 13,
 }
 impl ErrorKind {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -805,6 +823,7 @@ impl ErrorKind {
             Self::MountFailed => "ERROR_KIND_MOUNT_FAILED",
             Self::NoMemory => "ERROR_KIND_NO_MEMORY",
             Self::Internal => "ERROR_KIND_INTERNAL",
+            Self::Unconnected => "ERROR_KIND_UNCONNECTED",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -823,6 +842,7 @@ impl ErrorKind {
             "ERROR_KIND_MOUNT_FAILED" => Some(Self::MountFailed),
             "ERROR_KIND_NO_MEMORY" => Some(Self::NoMemory),
             "ERROR_KIND_INTERNAL" => Some(Self::Internal),
+            "ERROR_KIND_UNCONNECTED" => Some(Self::Unconnected),
             _ => None,
         }
     }

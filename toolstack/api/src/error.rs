@@ -71,6 +71,8 @@ names! {
     CommandNotFound = "org.xenpod1.Error.CommandNotFound",
     /// The command exists and could not be executed.
     ExecFailed = "org.xenpod1.Error.ExecFailed",
+    /// Nobody in the pod listens on the port, or it does not answer.
+    ConnectionRefused = "org.xenpod1.Error.ConnectionRefused",
     /// The work was cancelled.
     Cancelled = "org.xenpod1.Error.Cancelled",
     /// The daemon's own state could not be read or written.

@@ -124,6 +124,8 @@ pub trait Pod {
     fn pause(&self, options: Options<'_>) -> zbus::Result<()>;
     /// Lets its domain run again.
     fn resume(&self, options: Options<'_>) -> zbus::Result<()>;
+    /// Connects to a TCP port inside it.
+    fn port_forward(&self, port: u16, options: Options<'_>) -> zbus::Result<OwnedFd>;
     /// Returns its state and exit code when it has stopped or failed.
     fn wait(&self, options: Options<'_>) -> zbus::Result<(String, i32)>;
 
@@ -169,6 +171,11 @@ pub trait Container {
         command: &[&str],
         options: Options<'_>,
     ) -> zbus::Result<(OwnedObjectPath, OwnedFd, OwnedFd, OwnedFd)>;
+    /// Its standard input, and what it writes from now on, as pipes. Options: `stdin` (b), connect standard input; `logs` (b), what
+    /// it has written so far as well.
+    fn attach(&self, options: Options<'_>) -> zbus::Result<(OwnedFd, OwnedFd, OwnedFd)>;
+    /// Tells its terminal its size.
+    fn resize(&self, rows: u32, columns: u32, options: Options<'_>) -> zbus::Result<()>;
     /// Returns its exit code and reason when it has ended for good.
     fn wait(&self, options: Options<'_>) -> zbus::Result<(i32, String)>;
 
@@ -181,6 +188,18 @@ pub trait Container {
     /// Its state.
     #[zbus(property)]
     fn state(&self) -> zbus::Result<String>;
+    /// Its last exit code.
+    #[zbus(property)]
+    fn exit_code(&self) -> zbus::Result<i32>;
+    /// How often the restart policy started it again.
+    #[zbus(property)]
+    fn restart_count(&self) -> zbus::Result<u32>;
+    /// It has a terminal.
+    #[zbus(property)]
+    fn tty(&self) -> zbus::Result<bool>;
+    /// Its standard input can be attached to.
+    #[zbus(property)]
+    fn stdin(&self) -> zbus::Result<bool>;
 }
 
 /// A command that runs in a container.
@@ -190,6 +209,8 @@ pub trait Exec {
     fn wait(&self, options: Options<'_>) -> zbus::Result<(i32, String)>;
     /// Tells its terminal its size.
     fn resize(&self, rows: u32, columns: u32, options: Options<'_>) -> zbus::Result<()>;
+    /// Lets it go on when its pipes are closed.
+    fn detach(&self, options: Options<'_>) -> zbus::Result<()>;
 }
 
 /// An image.

@@ -46,6 +46,9 @@ pub struct PodSpec {
     pub mac: Option<[u8; 6]>,
     /// Where the containers' writable layers are.
     pub scratch: Scratch,
+    /// Output goes to dom0's journal too; the daemon's configuration says it when this does not.
+    #[serde(default)]
+    pub log_journald: Option<bool>,
 }
 
 impl PodSpec {
@@ -161,8 +164,11 @@ pub struct ContainerSpec {
     pub env: Vec<(String, String)>,
     /// Give it a terminal.
     pub tty: bool,
-    /// Keep its standard input open.
+    /// Give it a standard input that can be attached to.
     pub stdin: bool,
+    /// That ends with the first who was attached to it.
+    #[serde(default)]
+    pub stdin_once: bool,
     /// Who it runs as and what it may do.
     pub security: SecuritySpec,
     /// Its limits.

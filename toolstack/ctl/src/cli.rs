@@ -53,6 +53,10 @@ pub enum Command {
     /// Make, start, end, remove and rename containers one by one, in a running pod.
     #[command(subcommand)]
     Container(ContainerCommand),
+    /// Take part in a running container's own input and output.
+    Attach(Attach),
+    /// Let programs here reach ports of a pod.
+    PortForward(PortForward),
     /// Fetch an image from a registry.
     Pull(Pull),
     /// Take an image from an archive or a layout.
@@ -82,7 +86,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct Shape {
     /// Take the pod from a Kubernetes Pod manifest; `-` is standard input.
-    #[arg(short, long, value_name = "POD.yaml", conflicts_with_all = ["image", "name", "memory", "cpus", "env", "entrypoint", "label", "user", "workdir", "read_only"])]
+    #[arg(short, long, value_name = "POD.yaml", conflicts_with_all = ["image", "name", "memory", "cpus", "env", "entrypoint", "label", "user", "workdir", "read_only", "interactive", "tty"])]
     pub file: Option<PathBuf>,
     /// The pod's name; made up when it is not given.
     #[arg(long)]
@@ -108,6 +112,12 @@ pub struct Shape {
     /// Start in this folder.
     #[arg(short, long, value_name = "DIR")]
     pub workdir: Option<String>,
+    /// Give the container a standard input.
+    #[arg(short, long)]
+    pub interactive: bool,
+    /// Give the container a terminal.
+    #[arg(short, long)]
+    pub tty: bool,
     /// Let nothing be written to the image's file system.
     #[arg(long)]
     pub read_only: bool,
@@ -129,7 +139,17 @@ pub struct Run {
     #[arg(short, long)]
     pub detach: bool,
     #[command(flatten)]
+    pub keys: Keys,
+    #[command(flatten)]
     pub shape: Shape,
+}
+
+/// How to leave what runs on a terminal.
+#[derive(Debug, Args)]
+pub struct Keys {
+    /// What to type on a terminal to leave the program without ending it; empty for nothing.
+    #[arg(long, value_name = "KEYS", default_value = "ctrl-p,ctrl-q", value_parser = crate::detach::Keys::parse)]
+    pub detach_keys: crate::detach::Keys,
 }
 
 /// `create`
@@ -253,11 +273,44 @@ pub struct Exec {
     /// Start in this folder.
     #[arg(short, long, value_name = "DIR")]
     pub workdir: Option<String>,
+    #[command(flatten)]
+    pub keys: Keys,
     /// The pod.
     pub pod: String,
     /// The command and its arguments.
     #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "CMD")]
     pub command: Vec<String>,
+}
+
+/// `attach`
+#[derive(Debug, Args)]
+pub struct Attach {
+    /// The container; needed when the pod has several.
+    #[arg(short, long, value_name = "NAME")]
+    pub container: Option<String>,
+    /// Do not pass standard input on.
+    #[arg(long)]
+    pub no_stdin: bool,
+    /// Show first what it has written since it was started.
+    #[arg(long)]
+    pub logs: bool,
+    #[command(flatten)]
+    pub keys: Keys,
+    /// The pod.
+    pub pod: String,
+}
+
+/// `port-forward`
+#[derive(Debug, Args)]
+pub struct PortForward {
+    /// The address here to listen on.
+    #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
+    pub address: std::net::IpAddr,
+    /// The pod.
+    pub pod: String,
+    /// A port of the pod, after a port here if that is another; `:80` takes any that is free.
+    #[arg(required = true, value_name = "[LOCAL:]REMOTE", value_parser = crate::commands::ports)]
+    pub ports: Vec<(u16, u16)>,
 }
 
 /// `kill`
@@ -466,6 +519,16 @@ mod tests {
         assert!(logs.timestamps && logs.previous);
         assert!(parse("xenpodctl logs -f -p pod").is_err());
         assert!(parse("xenpodctl create -f pod.yaml").is_ok());
+        let Ok(Command::Run(run)) = parse("xenpodctl run -it --rm img sh -i") else { panic!("run -it") };
+        assert!(run.shape.interactive && run.shape.tty && run.shape.command == ["sh", "-i"]);
+        assert!(parse("xenpodctl run -i -f pod.yaml").is_err());
+        let Ok(Command::PortForward(forward)) = parse("xenpodctl port-forward pod 80 8080:81 :82") else {
+            panic!("port-forward")
+        };
+        assert_eq!(forward.ports, [(80, 80), (8080, 81), (0, 82)]);
+        for bad in ["0", "65536", "a:80", "80:", "80:0", "1:2:3", ""] {
+            assert!(parse(&format!("xenpodctl port-forward pod {bad}")).is_err(), "{bad}");
+        }
         assert!(parse("xenpodctl rm -f a b").is_ok());
         assert!(parse("xenpodctl events -f --since 5 --filter pod=a --filter type=pod-state").is_ok());
         assert!(parse("xenpodctl events --since yesterday").is_err());

@@ -6,6 +6,7 @@
 mod cli;
 mod client;
 mod commands;
+mod detach;
 mod failure;
 mod json;
 mod progress;

@@ -9,6 +9,9 @@ use std::thread::JoinHandle;
 
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
+use tokio::sync::mpsc;
+
+use crate::detach::{Keys, Watch};
 
 /// One of the caller's output streams.
 #[derive(Clone, Copy)]
@@ -68,22 +71,41 @@ fn prefix_lines(bytes: &[u8], prefix: &str, at_start: &mut bool) -> Vec<u8> {
     out
 }
 
-/// Copies standard input to `sink` until its end, then closes it.
-pub fn copy_in(sink: OwnedFd) -> JoinHandle<io::Result<()>> {
-    std::thread::spawn(move || {
+/// Copies standard input to `sink` until its end, then closes it. When the detach keys are typed, `sink` comes over the channel
+/// that is returned, and nothing more is copied.
+pub fn copy_in(sink: OwnedFd, keys: Option<&Keys>) -> mpsc::Receiver<OwnedFd> {
+    let (detached, left) = mpsc::channel(1);
+    let mut watch = keys.map(Watch::new);
+    std::thread::spawn(move || -> io::Result<()> {
         blocking(&sink)?;
         let mut sink = File::from(sink);
         let mut buffer = vec![0; 64 << 10];
         let mut stdin = io::stdin().lock();
         loop {
-            match stdin.read(&mut buffer) {
+            let n = match stdin.read(&mut buffer) {
                 Ok(0) => return Ok(()),
-                Ok(n) => sink.write_all(&buffer[..n])?,
-                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Ok(n) => n,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => continue,
                 Err(e) => return Err(e),
+            };
+            let Some(watch) = &mut watch else {
+                sink.write_all(&buffer[..n])?;
+                continue;
+            };
+            let (bytes, typed) = watch.take(&buffer[..n]);
+            sink.write_all(&bytes)?;
+            if typed {
+                let _ = detached.blocking_send(sink.into());
+                return Ok(());
             }
         }
-    })
+    });
+    left
+}
+
+/// [`copy_in`], or nothing: `sink` is closed.
+pub fn copy_in_if(wanted: bool, sink: OwnedFd, keys: Option<&Keys>) -> mpsc::Receiver<OwnedFd> {
+    if wanted { copy_in(sink, keys) } else { mpsc::channel(1).1 }
 }
 
 /// Standard input as a raw terminal, until this is dropped.

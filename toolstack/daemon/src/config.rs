@@ -34,6 +34,8 @@ pub struct Config {
     pub scratch_mib: u64,
     /// MiB after which a container's log is rotated; one old file is kept.
     pub log_max_mib: u64,
+    /// Containers' output goes to dom0's journal as well, unless a pod's annotation `xenpod.org/log-journald` says otherwise.
+    pub log_journald: bool,
     /// Pods on this host, of all states.
     pub max_pods: u32,
     /// Jobs at work at the same time; more are refused.
@@ -86,6 +88,7 @@ impl Default for Config {
             boot_timeout_seconds: 60,
             scratch_mib: 10240,
             log_max_mib: 64,
+            log_journald: false,
             max_pods: 1000,
             max_jobs: 256,
             events_kept: 4096,

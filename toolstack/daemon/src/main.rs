@@ -149,6 +149,7 @@ fn settings(config: &Config) -> Settings {
         max_jobs: config.max_jobs as usize,
         max_jobs_per_user: config.per_user.max_jobs as usize,
         log_max_bytes: config.log_max_mib << 20,
+        log_journald: config.log_journald,
         scratch_bytes: config.scratch_mib << 20,
         ..Settings::default()
     }

@@ -133,7 +133,7 @@ fn unsupported_fields_are_refused_by_name() {
         problems(&with("xenpod.org/memory: 32Mi", "xenpod.org/memoy: 32Mi")),
         [
             "line 7: metadata.annotations.xenpod.org/memoy: there is no such annotation; those of xenpod are xenpod.org/memory, \
-          xenpod.org/cpus, xenpod.org/ipv4, xenpod.org/mac, xenpod.org/scratch"
+          xenpod.org/cpus, xenpod.org/ipv4, xenpod.org/mac, xenpod.org/scratch, xenpod.org/log-journald"
         ]
     );
 }
@@ -216,6 +216,26 @@ fn two_containers_cannot_share_a_name() {
 fn a_manifest_can_be_too_long() {
     let text = format!("{WEB}#{}", "x".repeat(MAX_BYTES));
     assert_eq!(parse(&text).unwrap_err(), ManifestError::TooLong(text.len()));
+}
+
+#[test]
+fn standard_input_and_the_journal() {
+    let text = |annotations: &str, container: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: p, annotations: {{{annotations}}}}}\nspec:\n  containers:\n  - name: c\n    \
+             image: i\n{container}"
+        )
+    };
+    let pod = parse(&text("", "")).unwrap();
+    assert_eq!((pod.log_journald, pod.containers[0].stdin, pod.containers[0].stdin_once), (None, false, false));
+    let pod = parse(&text("xenpod.org/log-journald: 'true'", "    stdin: true\n    stdinOnce: true\n")).unwrap();
+    assert_eq!((pod.log_journald, pod.containers[0].stdin, pod.containers[0].stdin_once), (Some(true), true, true));
+    assert_eq!(
+        problems(&text("", "    stdinOnce: true\n")),
+        ["line 8: spec.containers[0].stdinOnce: is true without `stdin: true`: there is nothing to close"]
+    );
+    let said = problems(&text("xenpod.org/log-journald: 'on'", ""));
+    assert!(said.len() == 1 && said[0].ends_with("\"on\" is neither \"true\" nor \"false\""), "{said:?}");
 }
 
 #[test]

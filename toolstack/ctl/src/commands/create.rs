@@ -12,7 +12,7 @@ use crate::failure::Failure;
 use crate::progress;
 
 pub async fn run(client: &Client, args: cli::Create, json: bool) -> Result<ExitCode, Failure> {
-    let text = manifest::text(&args.shape)?;
+    let text = manifest::text(&args.shape, false)?;
     let (job, path) = client.manager.create_pod(&text, HashMap::new()).await?;
     progress::wait(&client.bus, &job).await?;
     let pod = client.pod_at(path).await?;

@@ -12,7 +12,7 @@ use super::{exit_code, no_json};
 use crate::cli;
 use crate::client::Client;
 use crate::failure::Failure;
-use crate::streams::{self, Output, RawTerminal, copy_in, copy_out};
+use crate::streams::{self, Output, RawTerminal, copy_in_if, copy_out};
 
 pub async fn run(client: &Client, args: cli::Exec, json: bool) -> Result<ExitCode, Failure> {
     no_json(json, "exec")?;
@@ -38,18 +38,21 @@ pub async fn run(client: &Client, args: cli::Exec, json: bool) -> Result<ExitCod
     let exec = ExecProxy::builder(&client.bus).path(path).cache_properties(CacheProperties::No).build().await?;
     let raw = if args.tty && args.interactive { RawTerminal::enter() } else { None };
     let copies = [copy_out(stdout.into(), Output::Stdout, None), copy_out(stderr.into(), Output::Stderr, None)];
-    if args.interactive {
-        // Ends with standard input or with the process; nobody waits for it.
-        copy_in(stdin.into());
-    } else {
-        drop(stdin);
-    }
+    // Ends with standard input or with the process; nobody waits for it.
+    let mut left = copy_in_if(args.interactive, stdin.into(), args.tty.then_some(&args.keys.detach_keys));
     let mut resized = signal(SignalKind::window_change()).map_err(|e| Failure::Io("signal handler".into(), e))?;
     let ended = exec.wait(HashMap::new());
     tokio::pin!(ended);
     let (code, _) = loop {
         tokio::select! {
             ended = &mut ended => break ended?,
+            Some(stdin) = left.recv() => {
+                // Before its pipes are closed.
+                exec.detach(HashMap::new()).await?;
+                drop((stdin, raw));
+                eprintln!("detached");
+                return Ok(ExitCode::SUCCESS);
+            }
             _ = resized.recv(), if args.tty => {
                 if let Some((rows, columns)) = streams::window() {
                     // The command may just have ended.

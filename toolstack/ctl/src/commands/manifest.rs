@@ -8,12 +8,12 @@ use serde_json::{Map, Value, json};
 use crate::cli::{ContainerCreate, Shape};
 use crate::failure::Failure;
 
-/// The manifest's text.
-pub fn text(shape: &Shape) -> Result<String, Failure> {
+/// The manifest's text. `once`: the container's standard input, if it has one, ends with the first who is attached to it.
+pub fn text(shape: &Shape, once: bool) -> Result<String, Failure> {
     match &shape.file {
         Some(file) => read(file),
         // JSON is YAML.
-        None => Ok(from_options(shape)?.to_string()),
+        None => Ok(from_options(shape, once)?.to_string()),
     }
 }
 
@@ -59,7 +59,7 @@ fn words(list: &[String]) -> Vec<String> {
     list.iter().map(|w| w.replace('$', "$$")).collect()
 }
 
-fn from_options(shape: &Shape) -> Result<Value, Failure> {
+fn from_options(shape: &Shape, once: bool) -> Result<Value, Failure> {
     let image = shape.image.clone().unwrap_or_default();
     let name = shape.name.clone().unwrap_or_else(|| made_up(&image));
     let mut annotations = Map::new();
@@ -95,6 +95,13 @@ fn from_options(shape: &Shape) -> Result<Value, Failure> {
         json!({"name": "main", "image": image, "env": env, "args": words(&shape.command), "securityContext": security});
     if let Some(program) = &shape.entrypoint {
         container["command"] = json!(words(std::slice::from_ref(program)));
+    }
+    if shape.interactive {
+        container["stdin"] = true.into();
+        container["stdinOnce"] = once.into();
+    }
+    if shape.tty {
+        container["tty"] = true.into();
     }
     if let Some(dir) = &shape.workdir {
         container["workingDir"] = json!(dir);
@@ -138,17 +145,16 @@ mod tests {
 
     #[test]
     fn options_become_a_manifest() {
-        let pod = from_options(&shape(
-            "xenpodctl create --name web --memory 32 --cpus 2 -e A=$x -l app=w -u 5:6 img -- sh -c $HOME",
-        ))
-        .unwrap();
+        let line = "xenpodctl create --name web --memory 32 --cpus 2 -e A=$x -l app=w -u 5:6 -it img -- sh -c $HOME";
+        let pod = from_options(&shape(line), true).unwrap();
         assert_eq!(pod["metadata"]["annotations"]["xenpod.org/memory"], "32Mi");
         let c = &pod["spec"]["containers"][0];
         assert_eq!(c["env"], json!([{"name": "A", "value": "$$x"}]));
         assert_eq!(c["args"], json!(["sh", "-c", "$$HOME"]));
+        assert_eq!([&c["stdin"], &c["stdinOnce"], &c["tty"]], [&json!(true), &json!(true), &json!(true)]);
         assert_eq!(c["securityContext"], json!({"runAsUser": 5, "runAsGroup": 6}));
         assert_eq!(pod["metadata"]["labels"], json!({"app": "w"}));
-        let error = from_options(&shape("xenpodctl create -u www img")).unwrap_err().to_string();
+        let error = from_options(&shape("xenpodctl create -u www img"), false).unwrap_err().to_string();
         assert!(error.contains("\"www\" is not a number"), "{error}");
     }
 

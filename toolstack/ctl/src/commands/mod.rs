@@ -1,5 +1,6 @@
 //! The verbs, one a file, and the choice between them.
 
+mod attach;
 mod container;
 mod create;
 mod doctor;
@@ -11,6 +12,7 @@ mod inspect;
 mod lifecycle;
 mod logs;
 mod manifest;
+mod port_forward;
 mod ps;
 mod pull;
 mod rm;
@@ -27,6 +29,8 @@ use clap::CommandFactory;
 use crate::cli::{Cli, Command};
 use crate::client::Client;
 use crate::failure::Failure;
+
+pub use port_forward::ports;
 
 /// Does what the command line says.
 pub async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
@@ -62,6 +66,8 @@ pub async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Exec(args) => exec::run(&client, args, json).await,
         Command::Kill(args) => container::kill(&client, args, json).await,
         Command::Container(command) => container::run(&client, command, json).await,
+        Command::Attach(args) => attach::run(&client, args, json).await,
+        Command::PortForward(args) => port_forward::run(&client, args, json).await,
         Command::Pull(args) => pull::run(&client, args, json).await,
         Command::Import(args) => import::run(&client, args, json).await,
         Command::Images => images::run(&client, json).await,

@@ -1,36 +1,50 @@
 //! `xenpodctl run`: create, start, show the output, end as the container ends.
 
 use std::collections::HashMap;
+use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 
 use serde_json::json;
-use xenpod_api::proxy::{Options, PodProxy};
+use tokio::sync::mpsc;
+use xenpod_api::error::ErrorName;
+use xenpod_api::proxy::{ContainerProxy, Options, PodProxy};
 use zbus::Variant;
 
-use super::{exit_code, manifest, no_json};
+use super::{attach, exit_code, manifest, no_json};
 use crate::cli;
 use crate::client::Client;
 use crate::failure::Failure;
 use crate::progress;
-use crate::streams::{Output, copy_out};
+use crate::streams::{Output, RawTerminal, copy_in, copy_out};
 
 pub async fn run(client: &Client, args: cli::Run, json: bool) -> Result<ExitCode, Failure> {
     if !args.detach {
         no_json(json, "run without --detach")?;
     }
-    let text = manifest::text(&args.shape)?;
+    let text = manifest::text(&args.shape, !args.detach)?;
     let (job, path) = client.manager.create_pod(&text, HashMap::new()).await?;
     progress::wait(&client.bus, &job).await?;
     let pod = client.pod_at(path).await?;
     let outcome = foreground(client, &pod, &args, json).await;
-    if args.rm && (outcome.is_err() || !args.detach) {
+    let left = matches!(outcome, Ok(None));
+    if args.rm && (outcome.is_err() || !(args.detach || left)) {
         let job = pod.remove(HashMap::from([("force", Variant::from(true))])).await?;
         progress::wait(&client.bus, &job).await?;
     }
-    outcome
+    if left {
+        let stays = if args.rm { "; it is not removed when it ends" } else { "" };
+        eprintln!("detached from pod {}{stays}", pod.name().await?);
+    }
+    Ok(outcome?.unwrap_or(ExitCode::SUCCESS))
 }
 
-async fn foreground(client: &Client, pod: &PodProxy<'_>, args: &cli::Run, json: bool) -> Result<ExitCode, Failure> {
+/// `None`: the caller has left, and it goes on.
+async fn foreground(
+    client: &Client,
+    pod: &PodProxy<'_>,
+    args: &cli::Run,
+    json: bool,
+) -> Result<Option<ExitCode>, Failure> {
     let mut copies = Vec::new();
     if !args.detach {
         // Before the start, so that nothing is missed; the log is read from its beginning in any case.
@@ -53,34 +67,73 @@ async fn foreground(client: &Client, pod: &PodProxy<'_>, args: &cli::Run, json: 
         } else {
             println!("{id}");
         }
-        return Ok(ExitCode::SUCCESS);
+        return Ok(Some(ExitCode::SUCCESS));
     }
-    let (state, code) = wait_or_stop(pod).await?;
+    let input = input(client, pod, args).await?;
+    let Some((state, code)) = wait_or_stop(pod, input).await? else { return Ok(None) };
     for copy in copies {
         // A reader of ours that went away is no failure of the pod.
         let _ = copy.join();
     }
     if state == "failed" {
         return Err(Failure::Daemon {
-            name: xenpod_api::error::ErrorName::GuestFailed.as_str().into(),
+            name: ErrorName::GuestFailed.as_str().into(),
             message: format!("pod {}: {}", pod.name().await?, pod.message().await?),
         });
     }
-    Ok(exit_code(code))
+    Ok(Some(exit_code(code)))
 }
 
-/// Waits for the end. The first interrupt stops the pod in order, the second at once.
-async fn wait_or_stop(pod: &PodProxy<'_>) -> Result<(String, i32), Failure> {
+/// The container's input and its terminal.
+struct Input {
+    container: ContainerProxy<'static>,
+    left: mpsc::Receiver<OwnedFd>,
+    raw: Option<RawTerminal>,
+    tty: bool,
+}
+
+/// Connects the caller to the container's standard input, if it has one.
+async fn input(client: &Client, pod: &PodProxy<'_>, args: &cli::Run) -> Result<Option<Input>, Failure> {
+    let (interactive, tty) = (args.shape.interactive, args.shape.tty);
+    let Some(path) = pod.containers().await?.into_iter().next().filter(|_| interactive || tty) else { return Ok(None) };
+    let container = client.container_at(path).await?;
+    if tty {
+        attach::resize(&container).await;
+    }
+    let mut left = mpsc::channel(1).1;
+    if interactive {
+        // Its output is read from its log already.
+        match container.attach(HashMap::from([("stdin", Variant::from(true))])).await.map_err(Failure::from) {
+            Ok((stdin, ..)) => left = copy_in(stdin.into(), tty.then_some(&args.keys.detach_keys)),
+            // It has ended without asking for anything.
+            Err(Failure::Daemon { name, .. }) if name == ErrorName::BadState.as_str() => return Ok(None),
+            Err(failure) => return Err(failure),
+        }
+    }
+    let raw = if tty && interactive { RawTerminal::enter() } else { None };
+    Ok(Some(Input { container, left, raw, tty }))
+}
+
+/// Waits for the end; `None` when the caller has left. The first interrupt stops the pod in order, the second at once.
+async fn wait_or_stop(pod: &PodProxy<'_>, mut input: Option<Input>) -> Result<Option<(String, i32)>, Failure> {
     use tokio::signal::unix::{SignalKind, signal};
     let io = |e| Failure::Io("signal handler".into(), e);
     let mut interrupt = signal(SignalKind::interrupt()).map_err(io)?;
     let mut terminate = signal(SignalKind::terminate()).map_err(io)?;
+    let mut resized = signal(SignalKind::window_change()).map_err(io)?;
     let ended = pod.wait(HashMap::new());
     tokio::pin!(ended);
     let mut asked = 0;
     loop {
         tokio::select! {
-            ended = &mut ended => return Ok(ended?),
+            ended = &mut ended => return Ok(Some(ended?)),
+            true = typed(&mut input) => return Ok(None),
+            _ = resized.recv() => {
+                if let Some(Input { container, tty: true, .. }) = &input {
+                    attach::resize(container).await;
+                }
+                continue;
+            }
             _ = interrupt.recv() => asked += 1,
             _ = terminate.recv() => asked += 1,
         }
@@ -90,4 +143,16 @@ async fn wait_or_stop(pod: &PodProxy<'_>) -> Result<(String, i32), Failure> {
         }
         pod.stop(options).await?;
     }
+}
+
+/// True when the detach keys were typed: the terminal is the caller's again.
+async fn typed(input: &mut Option<Input>) -> bool {
+    let typed = match input {
+        Some(input) => input.left.recv().await.is_some(),
+        None => false,
+    };
+    if typed && let Some(input) = input {
+        input.raw = None;
+    }
+    typed
 }

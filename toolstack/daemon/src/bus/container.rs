@@ -23,6 +23,7 @@ use super::reply::Reply;
 use crate::engine::exec::{ExecRequest, ExecSpec};
 use crate::engine::jobs::{Job, JobKind};
 use crate::engine::pod::{Ask, ContainerAsk};
+use crate::engine::streams::{AttachRequest, ResizeRequest};
 use crate::engine::{Failure, PodHandle, PodStatus};
 use crate::logs::{Follow, Hub, Since};
 
@@ -130,6 +131,24 @@ pub(super) async fn call(
             let name = name.to_string();
             answered(pod, |answer| Ask::Container(ContainerAsk::Rename { name, to, answer })).await
         }
+        "Attach" => {
+            let mut options = Options::new(body.deserialize()?);
+            let stdin = options.flag("stdin")?;
+            let since = if options.flag("logs")? { Since::Start } else { Since::Now };
+            options.end()?;
+            check(service, caller, header, Action::EnterPods, "attach", &pod.name).await?;
+            attach(pod, name, stdin, since).await
+        }
+        "Resize" => {
+            let (rows, columns, given): (u32, u32, _) = body.deserialize()?;
+            Options::new(given).end()?;
+            check(service, caller, header, Action::EnterPods, "resize", &pod.name).await?;
+            let (answer, answered) = oneshot::channel();
+            let request = ResizeRequest { container: name.into(), rows, columns, answer };
+            pod.ask(Ask::ResizeTerminal(request));
+            answered.await.map_err(|_| Failure::Removed(pod.name.to_string()))??;
+            Reply::of(&())
+        }
         "Wait" => {
             Options::new(body.deserialize()?).end()?;
             let mut status = pod.watch();
@@ -151,6 +170,37 @@ fn ended(status: &PodStatus, name: &str) -> bool {
     status.removed
         || !status.state().is_live()
         || status.container(name).is_none_or(|c| c.state == ContainerState::Exited)
+}
+
+/// The container's own streams: its input, and its output from now on or from its start, until it ends.
+async fn attach(pod: &PodHandle, name: &str, stdin: bool, since: Since) -> Result<Reply, BusError> {
+    // Output is what the log gets: one who reads slowly holds nobody up. Taken first, so that no answer to what is
+    // written is missed.
+    let begun = pod.log(name).map(|hub| Follow::new(&hub, since, true, false)).transpose();
+    let (answer, attached) = oneshot::channel();
+    pod.ask(Ask::Attach(AttachRequest { container: name.into(), stdin, answer }));
+    let input = attached.await.map_err(|_| Failure::Removed(pod.name.to_string()))??;
+    let input = match input {
+        Some(pipe) => pipe,
+        None => std::fs::File::options().write(true).open("/dev/null").map(OwnedFd::from).map_err(no_pipe)?,
+    };
+    let log = begun.ok().flatten().ok_or_else(|| {
+        BusError::new(ErrorName::StateFailed, format!("pod {}: the log of container {name} cannot be read", pod.name))
+    })?;
+    let (out, out_sink) = pipe().map_err(no_pipe)?;
+    let (err, err_sink) = pipe().map_err(no_pipe)?;
+    tokio::spawn(copy_and_note(pod.clone(), name.to_owned(), async { copy(log.one_run(), out_sink, err_sink).await }));
+    Reply::with((zbus::OwnedFd::from(input), zbus::OwnedFd::from(out), zbus::OwnedFd::from(err)))
+}
+
+fn no_pipe(error: std::io::Error) -> BusError {
+    BusError::new(ErrorName::LimitsExceeded, format!("no pipe can be made: {error}"))
+}
+
+async fn copy_and_note(pod: PodHandle, name: String, copied: impl Future<Output = std::io::Result<()>>) {
+    if let Err(error) = copied.await {
+        tracing::debug!(pod = %pod.name, container = name, %error, "the reader of a log went away");
+    }
 }
 
 /// What part of a log.
@@ -187,25 +237,20 @@ impl Wanted {
 /// Two pipes, and a task that fills them.
 fn logs(pod: &PodHandle, name: &str, wanted: Wanted) -> Result<Reply, BusError> {
     let previous = if wanted.previous { Some(wanted.open_previous(pod, name)?) } else { None };
-    let failed = |e: std::io::Error| BusError::new(ErrorName::LimitsExceeded, format!("no pipe for the log: {e}"));
-    let (out, out_sink) = pipe().map_err(failed)?;
-    let (err, err_sink) = pipe().map_err(failed)?;
-    let (pod, name) = (pod.clone(), name.to_string());
-    tokio::spawn(async move {
-        let copied = async {
-            let log = match previous {
-                Some(log) => log,
-                None => match log_of(&pod, &name, wanted.follow).await {
-                    Some(hub) => wanted.open(&hub)?,
-                    None => return Ok(()),
-                },
-            };
-            copy(log, out_sink, err_sink).await
+    let (out, out_sink) = pipe().map_err(no_pipe)?;
+    let (err, err_sink) = pipe().map_err(no_pipe)?;
+    let (of, container) = (pod.clone(), name.to_string());
+    let copied = async move {
+        let log = match previous {
+            Some(log) => log,
+            None => match log_of(&of, &container, wanted.follow).await {
+                Some(hub) => wanted.open(&hub)?,
+                None => return Ok(()),
+            },
         };
-        if let Err(error) = copied.await {
-            tracing::debug!(pod = %pod.name, container = name, %error, "the reader of a log went away");
-        }
-    });
+        copy(log, out_sink, err_sink).await
+    };
+    tokio::spawn(copy_and_note(pod.clone(), name.to_string(), copied));
     Reply::with((zbus::OwnedFd::from(out), zbus::OwnedFd::from(err)))
 }
 

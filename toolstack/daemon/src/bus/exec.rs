@@ -44,6 +44,11 @@ pub(super) async fn call(
             exec.signal(signal, within).await.map_err(failed)?;
             Reply::of(&())
         }
+        "Detach" => {
+            Options::new(body.deserialize()?).end()?;
+            exec.detach();
+            Reply::of(&())
+        }
         _ => Err(BusError::unknown_method("org.xenpod1.Exec", member)),
     }
 }

@@ -15,6 +15,7 @@ use super::properties::{job_object, path};
 use super::reply::Reply;
 use crate::engine::jobs::JobKind;
 use crate::engine::pod::Ask;
+use crate::engine::streams::ForwardRequest;
 use crate::engine::{Failure, PodHandle};
 
 /// Does what `member` says.
@@ -79,6 +80,18 @@ pub(super) async fn call(
             Options::new(body.deserialize()?).end()?;
             may("resume").await?;
             answered(pod, Ask::Resume).await
+        }
+        "PortForward" => {
+            let (port, given): (u16, _) = body.deserialize()?;
+            Options::new(given).end()?;
+            if port == 0 {
+                return Err(BusError::invalid("0 is not a port: 1 to 65535"));
+            }
+            check(service, caller, header, Action::EnterPods, "port-forward", &pod.name).await?;
+            let (answer, answered) = oneshot::channel();
+            pod.ask(Ask::Forward(ForwardRequest { port, answer }));
+            let socket = answered.await.map_err(|_| Failure::Removed(pod.name.to_string()))??;
+            Reply::with(zbus::OwnedFd::from(socket))
         }
         "Wait" => {
             Options::new(body.deserialize()?).end()?;

@@ -165,6 +165,8 @@ pub(super) fn container(status: &PodStatus, c: &ContainerRecord) -> Properties {
         ("Pid", c.pid.into()),
         ("RestartCount", c.restarts.into()),
         ("Command", c.command.clone().into()),
+        ("Tty", spec.is_some_and(|s| s.tty).into()),
+        ("Stdin", spec.is_some_and(|s| s.stdin).into()),
     ])
 }
 

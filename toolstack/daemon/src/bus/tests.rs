@@ -358,6 +358,63 @@ fn logs_of_this_run_and_of_the_one_before() {
     });
 }
 
+#[test]
+fn streams_travel_as_descriptors() {
+    with_service(async |place| {
+        let (connection, manager) = place.client().await;
+        let text = manifest("web").replace("[sleep]", "[cat], stdin: true, stdinOnce: true");
+        let (pod, container) = started(&connection, &manager, &text).await;
+        assert!(container.stdin().await.unwrap() && !container.tty().await.unwrap());
+        let flag = |name: &'static str| HashMap::from([(name, Variant::from(true))]);
+
+        let (name, text) = error(container.attach(flag("colour")).await);
+        assert_eq!(name, "org.freedesktop.DBus.Error.InvalidArgs");
+        assert_eq!(text, "there is no option colour");
+        let (name, text) = error(container.resize(5, 5, none()).await);
+        assert_eq!(name, "org.xenpod1.Error.BadState");
+        assert_eq!(text, "container main-1 of pod web has no terminal: its manifest does not say `tty: true`");
+
+        let (exec, stdin, ..) = container.exec(&["cat"], flag("stdin")).await.unwrap();
+        let exec = xenpod_api::proxy::ExecProxy::builder(&connection).path(exec).build().await.unwrap();
+        exec.detach(none()).await.unwrap();
+        drop(stdin);
+
+        let (name, text) = error(pod.port_forward(0, none()).await);
+        assert_eq!(name, "org.freedesktop.DBus.Error.InvalidArgs");
+        assert_eq!(text, "0 is not a port: 1 to 65535");
+        let (name, text) = error(pod.port_forward(81, none()).await);
+        assert_eq!(name, "org.xenpod1.Error.ConnectionRefused");
+        assert_eq!(text, "pod web: cannot connect to port 81 of the pod: connection refused");
+        let socket = pod.port_forward(7, none()).await.unwrap();
+        let talk = move || {
+            use std::io::{Read, Write};
+            let mut socket = std::os::unix::net::UnixStream::from(std::os::fd::OwnedFd::from(socket));
+            socket.write_all(b"there and back").unwrap();
+            socket.shutdown(std::net::Shutdown::Write).unwrap();
+            let mut back = String::new();
+            socket.read_to_string(&mut back).unwrap();
+            back
+        };
+        assert_eq!(tokio::task::spawn_blocking(talk).await.unwrap(), "there and back");
+
+        // The second is there from the beginning, and neither is needed by the other.
+        let (stdin, stdout, _) = container.attach(flag("stdin")).await.unwrap();
+        let (_, watched, _) = container.attach(flag("logs")).await.unwrap();
+        let write = move || {
+            use std::io::Write;
+            std::fs::File::from(std::os::fd::OwnedFd::from(stdin)).write_all(b"hello\n").unwrap();
+        };
+        tokio::task::spawn_blocking(write).await.unwrap();
+        assert_eq!(read(stdout).await, "hello\n", "its end of input has ended it");
+        assert_eq!(read(watched).await, "hello\n");
+        let (state, code) = pod.wait(none()).await.unwrap();
+        assert_eq!((state.as_str(), code), ("stopped", 0));
+        let (name, text) = error(container.attach(flag("stdin")).await);
+        assert_eq!(name, "org.xenpod1.Error.BadState");
+        assert_eq!(text, "pod web: cannot attach to it while it is stopped: start it first");
+    });
+}
+
 /// Methods with the signature of their input, or properties with their type.
 pub(super) type Members = Vec<(String, String)>;
 

@@ -66,6 +66,8 @@ pub struct Exec {
     /// What was asked for.
     pub command: Vec<String>,
     guest: Guest,
+    /// The stream of its standard input, or 0.
+    stdin: u32,
     status: watch::Sender<ExecStatus>,
     changes: mpsc::UnboundedSender<Change>,
 }
@@ -74,7 +76,7 @@ impl Exec {
     pub(super) fn new(
         (pod, number): (PodId, u32),
         request: &ExecRequest,
-        guest: Guest,
+        (guest, stdin): (Guest, u32),
         changes: mpsc::UnboundedSender<Change>,
     ) -> Self {
         Self {
@@ -84,6 +86,7 @@ impl Exec {
             owner_uid: request.by_uid,
             command: request.spec.command.clone(),
             guest,
+            stdin,
             status: watch::Sender::default(),
             changes,
         }
@@ -119,6 +122,11 @@ impl Exec {
     pub async fn signal(&self, signal: u32, within: Duration) -> Result<(), GuestError> {
         let op = Op::SignalExec(message::SignalExec { id: id(self.number), signal });
         self.guest.send("to signal a command", op).done(within).await
+    }
+
+    /// It goes on without those who hold its pipes: their end is not the end of its input.
+    pub fn detach(&self) {
+        self.guest.keep_input(self.stdin);
     }
 
     pub(super) fn ended(&self, exit: &message::Exit) {

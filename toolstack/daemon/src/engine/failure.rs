@@ -61,6 +61,24 @@ pub enum Failure {
         /// The name.
         container: String,
     },
+    /// The container has no standard input that could be written to.
+    #[error("container {container} of pod {pod} has no standard input: {why}")]
+    NoStdin {
+        /// The pod.
+        pod: String,
+        /// The container.
+        container: String,
+        /// Why not.
+        why: &'static str,
+    },
+    /// The container has no terminal.
+    #[error("container {container} of pod {pod} has no terminal: its manifest does not say `tty: true`")]
+    NoTerminal {
+        /// The pod.
+        pod: String,
+        /// The container.
+        container: String,
+    },
     /// The name is taken.
     #[error("a pod named {0} exists already; remove it or choose another name")]
     PodExists(String),
@@ -184,7 +202,11 @@ impl Failure {
     pub fn name(&self) -> ErrorName {
         use ErrorName as N;
         match self {
-            Self::Refused(_) | Self::ContainerNotRunning { .. } | Self::ContainerRefused { .. } => N::BadState,
+            Self::Refused(_)
+            | Self::ContainerNotRunning { .. }
+            | Self::ContainerRefused { .. }
+            | Self::NoStdin { .. }
+            | Self::NoTerminal { .. } => N::BadState,
             Self::ContainerExists { .. } => N::ContainerExists,
             Self::NoSuchPod(_) | Self::Removed(_) => N::NoSuchPod,
             Self::NoSuchContainer { .. } => N::NoSuchContainer,
@@ -249,6 +271,7 @@ fn guest_name(error: &GuestError) -> ErrorName {
         GuestErrorKind::NotFound => ErrorName::CommandNotFound,
         GuestErrorKind::PermissionDenied | GuestErrorKind::BadFormat | GuestErrorKind::BadUser => ErrorName::ExecFailed,
         GuestErrorKind::BadState => ErrorName::BadState,
+        GuestErrorKind::Unconnected => ErrorName::ConnectionRefused,
         GuestErrorKind::NoMemory => ErrorName::NotEnoughMemory,
         _ => ErrorName::GuestFailed,
     }

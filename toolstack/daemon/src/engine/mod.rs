@@ -19,6 +19,7 @@ pub mod probe;
 mod process;
 pub mod reconcile;
 mod status;
+pub mod streams;
 pub mod transition;
 mod watcher;
 pub mod world;

@@ -9,7 +9,7 @@ use super::*;
 fn target() -> Target {
     let (ours, _theirs) = tokio::io::duplex(64);
     Target {
-        guest: Guest::start(Box::new(ours), 0, Vec::new()).0,
+        guest: Guest::start(Box::new(ours), 0, Vec::new(), Vec::new()).0,
         commands: Arc::default(),
         key: "main".into(),
         process: message::Process::default(),

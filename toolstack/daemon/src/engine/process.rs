@@ -204,7 +204,7 @@ pub fn create(
     spec: &ContainerSpec,
     image: &ImageInfo,
     (disk, scratch): (usize, Option<usize>),
-    [stdout, stderr]: [u32; 2],
+    stdio: message::Stdio,
 ) -> message::CreateContainer {
     let upper = match scratch {
         Some(index) => root_fs::Upper::Scratch(message::ScratchDirectory {
@@ -235,7 +235,7 @@ pub fn create(
         resources: Some(resources(&spec.resources)),
         masked_paths: MASKED.map(String::from).into(),
         readonly_paths: READ_ONLY.map(String::from).into(),
-        stdio: Some(message::Stdio { stdin: 0, stdout, stderr }),
+        stdio: Some(stdio),
         pod_etc_files: true,
         shm_size: 0,
         sysctls: BTreeMap::new(),

@@ -106,20 +106,20 @@ fn a_container_gets_its_image_its_layer_and_its_volumes() {
     let mut spec = pod("    securityContext: {readOnlyRootFilesystem: true, allowPrivilegeEscalation: false}\n");
     spec.containers[0].mounts.push(MountSpec { volume: "data".into(), path: "/data".into(), read_only: true });
     let container = &spec.containers[0];
-    let made = create(&spec, container, &image(), (1, Some(2)), [5, 6]);
+    let made = create(&spec, container, &image(), (1, Some(2)), message::Stdio { stdin: 4, stdout: 5, stderr: 6 });
     let root = made.rootfs.unwrap();
     assert_eq!(root.image_disk, "xvdb");
     assert!(root.read_only);
     let scratch = message::ScratchDirectory { disk: "xvdc".into(), directory: "c-main".into() };
     assert_eq!(root.upper, Some(root_fs::Upper::Scratch(scratch)));
-    assert_eq!(made.stdio, Some(message::Stdio { stdin: 0, stdout: 5, stderr: 6 }));
+    assert_eq!(made.stdio, Some(message::Stdio { stdin: 4, stdout: 5, stderr: 6 }));
     assert_eq!((made.mounts[0].target.as_str(), made.mounts[0].read_only), ("/data", true));
     let process = made.process.unwrap();
     assert!(process.no_new_privileges);
     assert_eq!(process.cwd, "/srv");
     assert_eq!(process.capabilities.unwrap().bounding, 0xa804_25fb);
     assert!(process.seccomp.len() > 800);
-    let in_memory = create(&spec, container, &image(), (0, None), [5, 0]).rootfs.unwrap().upper;
+    let in_memory = create(&spec, container, &image(), (0, None), message::Stdio::default()).rootfs.unwrap().upper;
     assert!(matches!(in_memory, Some(root_fs::Upper::Tmpfs(_))));
 }
 

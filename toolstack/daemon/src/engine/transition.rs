@@ -33,6 +33,10 @@ pub enum Verb {
     Container,
     /// End a container, or send it a signal.
     EndContainer,
+    /// Reach a container's own streams.
+    Attach,
+    /// Connect to a port.
+    Forward,
 }
 
 impl Verb {
@@ -47,6 +51,8 @@ impl Verb {
         Self::Exec,
         Self::Container,
         Self::EndContainer,
+        Self::Attach,
+        Self::Forward,
     ];
 
     /// As a person says it.
@@ -62,6 +68,8 @@ impl Verb {
             Self::Exec => "execute a command in",
             Self::Container => "change the containers of",
             Self::EndContainer => "end a container of",
+            Self::Attach => "attach to",
+            Self::Forward => "forward a port of",
         }
     }
 }
@@ -115,12 +123,19 @@ pub fn judge(pod: &str, verb: Verb, state: PodState) -> Result<Verdict, Refusal>
         (V::ForceRemove, S::Created | S::Running | S::Paused | S::Stopped | S::Failed) => Verdict::Do,
         (V::ForceRemove, S::Creating | S::Starting | S::Stopping) => Verdict::Interrupt,
 
-        (V::Exec | V::EndContainer, S::Starting | S::Running) | (V::Container, S::Running) => Verdict::Do,
+        (V::Exec | V::EndContainer, S::Starting | S::Running) | (V::Container | V::Attach | V::Forward, S::Running) => {
+            Verdict::Do
+        }
         _ => {
             let hint = match (verb, state) {
                 (V::Remove, S::Running | S::Paused) => ": stop it first, or remove it by force",
-                (V::Exec | V::Start | V::Container | V::EndContainer, S::Paused) => ": resume it first",
-                (V::Exec | V::Container | V::EndContainer, S::Created | S::Stopped | S::Failed) => ": start it first",
+                (V::Exec | V::Attach | V::Forward | V::Start | V::Container | V::EndContainer, S::Paused) => {
+                    ": resume it first"
+                }
+                (
+                    V::Exec | V::Attach | V::Forward | V::Container | V::EndContainer,
+                    S::Created | S::Stopped | S::Failed,
+                ) => ": start it first",
                 (_, S::Creating | S::Starting | S::Stopping) => ": wait for its job to end",
                 _ => "",
             };

@@ -15,6 +15,8 @@ const TABLE: &[(Verb, &str)] = &[
     (V::Exec, "       -        -       D        D       -      -        -       -"),
     (V::Container, "  -        -       -        D       -      -        -       -"),
     (V::EndContainer, "-       -       D        D       -      -        -       -"),
+    (V::Attach, "     -        -       -        D       -      -        -       -"),
+    (V::Forward, "    -        -       -        D       -      -        -       -"),
 ];
 
 #[test]

@@ -53,6 +53,10 @@ pub struct Settings {
     pub max_jobs_per_user: usize,
     /// Bytes after which a container's log is rotated.
     pub log_max_bytes: u64,
+    /// Containers' output goes to the journal too, unless the pod says otherwise.
+    pub log_journald: bool,
+    /// Where journald listens.
+    pub journal_socket: PathBuf,
     /// The scratch disk of a pod that does not say: bytes; 0 for none.
     pub scratch_bytes: u64,
     /// How long something that could not be given back is left alone before it is tried again.
@@ -71,6 +75,8 @@ impl Default for Settings {
             max_jobs: 256,
             max_jobs_per_user: 32,
             log_max_bytes: 64 << 20,
+            log_journald: false,
+            journal_socket: crate::logs::journald::SOCKET.into(),
             scratch_bytes: 10 << 30,
             release_retry: Duration::from_secs(5),
             // Kubernetes' own: 10 s, doubling to 300 s.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt, ReadHalf, WriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use xenpod_protocol::message::event::What;
-use xenpod_protocol::message::{self, reply};
+use xenpod_protocol::message::{self, reply, request};
 use xenpod_protocol::{CloseReason, Incoming, Session};
 
 use super::sinks::{self, Chunk};
@@ -26,13 +26,28 @@ struct Asked {
     answer: oneshot::Sender<Result<reply::Result, GuestError>>,
     /// Its streams, opened with the answer. Those that go to logs stand in `sinks` already: an exit waits for them.
     outputs: Vec<Output>,
+    /// The stream that it makes to the guest, or 0.
+    input: u32,
 }
 
+/// A stream to the guest. Several may write to it.
 #[derive(Default)]
 struct Input {
     waiting: VecDeque<u8>,
-    taken: Option<oneshot::Sender<()>>,
+    taken: Vec<oneshot::Sender<()>>,
     ended: bool,
+    /// The end of who writes is not its end.
+    kept: bool,
+}
+
+/// The stream to the guest that a request makes, or 0.
+fn input_of(op: &request::Op) -> u32 {
+    match op {
+        request::Op::CreateContainer(create) => create.stdio.map_or(0, |stdio| stdio.stdin),
+        request::Op::Exec(exec) => exec.stdio.map_or(0, |stdio| stdio.stdin),
+        request::Op::Connect(connect) => connect.input,
+        _ => 0,
+    }
 }
 
 pub(super) struct Link {
@@ -146,6 +161,10 @@ impl Link {
                 if let Some(asked) = self.answers.remove(&id) {
                     let done = !matches!(result, None | Some(reply::Result::Error(_)));
                     asked.outputs.into_iter().for_each(|output| self.open(output, done));
+                    if !done && asked.input != 0 {
+                        self.inputs.remove(&asked.input);
+                        self.session.drop_send(asked.input);
+                    }
                     let _ = asked.answer.send(result.ok_or(GuestError::Nonsense("a request")));
                 }
             }
@@ -237,35 +256,48 @@ impl Link {
                 }
             }
             // A pipe that is dropped is at its end for who reads it.
-            Output::Pipe { id, pipe } => {
-                if there && self.session.open_recv(id, 0).is_ok() {
-                    self.sinks.insert(id, Sink::Pipe(sinks::spawn_writer(id, pipe, self.commands.clone())));
-                }
-            }
+            Output::Pipe { id, pipe } => self.open_pipe(id, sinks::To::Pipe(pipe), there),
+            Output::Socket { id, socket } => self.open_pipe(id, sinks::To::Socket(socket), there),
+        }
+    }
+
+    fn open_pipe(&mut self, id: u32, to: sinks::To, there: bool) {
+        if there && self.session.open_recv(id, 0).is_ok() {
+            self.sinks.insert(id, Sink::Pipe(sinks::spawn_writer(id, to, self.commands.clone())));
         }
     }
 
     fn command(&mut self, command: Command) {
         match command {
-            Command::Request { op, outputs, answer } => match self.session.request(op) {
-                Ok(id) => {
-                    for output in &outputs {
-                        if let Output::Log(sink) = output {
-                            self.sinks.insert(sink.id, Sink::Log(sink.clone()));
-                        }
-                    }
-                    self.answers.insert(id, Asked { answer, outputs });
-                }
-                Err(e) => {
-                    let _ = answer.send(Err(GuestError::Lost(e.to_string())));
-                }
-            },
+            Command::Request { op, outputs, answer } => self.request(op, outputs, answer),
             Command::Resume(sink) => self.open(Output::Log(sink), true),
-            Command::OpenInput { id, pipe } => {
+            // What was begun by another daemon goes on where the guest says.
+            Command::ResumeInput { id } => {
+                if self.session.adopt_send(id).is_ok() {
+                    self.inputs.insert(id, Input::default());
+                }
+            }
+            Command::OpenInput { id, from } => {
                 if self.session.open_send(id).is_ok() {
                     self.inputs.insert(id, Input::default());
-                    sinks::spawn_reader(id, pipe, self.commands.clone());
+                    sinks::spawn_reader(id, from, true, self.commands.clone());
                 }
+            }
+            Command::AttachInput { id, pipe, ends, answer } => {
+                let open = self.inputs.get(&id).is_some_and(|input| !input.ended);
+                if open {
+                    sinks::spawn_reader(id, sinks::From::Pipe(pipe), ends, self.commands.clone());
+                }
+                let _ = answer.send(open);
+            }
+            Command::KeepInput { id } => {
+                if let Some(input) = self.inputs.get_mut(&id) {
+                    input.kept = true;
+                }
+            }
+            Command::ForgetInput { id } => {
+                self.inputs.remove(&id);
+                self.session.drop_send(id);
             }
             Command::PipeWritten { id, offset } => {
                 let _ = self.session.ack(id, offset);
@@ -277,12 +309,12 @@ impl Link {
             Command::Input { id, bytes, taken } => {
                 if let Some(input) = self.inputs.get_mut(&id) {
                     input.waiting.extend(bytes);
-                    input.taken = Some(taken);
+                    input.taken.push(taken);
                     self.push_input(id);
                 }
             }
             Command::InputEnded { id } => {
-                if let Some(input) = self.inputs.get_mut(&id) {
+                if let Some(input) = self.inputs.get_mut(&id).filter(|input| !input.kept) {
                     input.ended = true;
                     self.push_input(id);
                 }
@@ -291,6 +323,34 @@ impl Link {
             Command::Close => {}
             Command::AckEvent(sequence) => {
                 let _ = self.session.ack_event(sequence);
+            }
+        }
+    }
+
+    fn request(
+        &mut self,
+        op: request::Op,
+        outputs: Vec<Output>,
+        answer: oneshot::Sender<Result<reply::Result, GuestError>>,
+    ) {
+        let input = input_of(&op);
+        // A container's standard input is there before it is: who attaches later finds it.
+        if matches!(op, request::Op::CreateContainer(_)) && input != 0 && self.session.open_send(input).is_ok() {
+            self.inputs.insert(input, Input::default());
+        }
+        match self.session.request(op) {
+            Ok(id) => {
+                for output in &outputs {
+                    if let Output::Log(sink) = output {
+                        self.sinks.insert(sink.id, Sink::Log(sink.clone()));
+                    }
+                }
+                self.answers.insert(id, Asked { answer, outputs, input });
+            }
+            Err(e) => {
+                self.inputs.remove(&input);
+                self.session.drop_send(input);
+                let _ = answer.send(Err(GuestError::Lost(e.to_string())));
             }
         }
     }
@@ -309,7 +369,7 @@ impl Link {
                 }
             }
         }
-        if let Some(taken) = input.taken.take() {
+        for taken in input.taken.drain(..) {
             let _ = taken.send(());
         }
         if input.ended {

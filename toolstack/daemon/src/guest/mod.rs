@@ -18,6 +18,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::unix::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::{mpsc, oneshot};
 use xenpod_protocol::message::{self, reply, request};
 
@@ -95,13 +96,24 @@ pub enum Output {
         /// The end to write to.
         pipe: OwnedFd,
     },
+    /// To a socket.
+    Socket {
+        /// The stream's id.
+        id: u32,
+        /// The half to write to.
+        socket: OwnedWriteHalf,
+    },
 }
 
 #[expect(clippy::large_enum_variant, reason = "handled one at a time, never stored in numbers")]
 pub(crate) enum Command {
     Request { op: request::Op, outputs: Vec<Output>, answer: oneshot::Sender<Result<reply::Result, GuestError>> },
     Resume(LogSink),
-    OpenInput { id: u32, pipe: OwnedFd },
+    ResumeInput { id: u32 },
+    OpenInput { id: u32, from: sinks::From },
+    AttachInput { id: u32, pipe: OwnedFd, ends: bool, answer: oneshot::Sender<bool> },
+    KeepInput { id: u32 },
+    ForgetInput { id: u32 },
     PipeWritten { id: u32, offset: u64 },
     PipeClosed { id: u32 },
     Input { id: u32, bytes: Vec<u8>, taken: oneshot::Sender<()> },
@@ -117,12 +129,14 @@ pub struct Guest {
 }
 
 impl Guest {
-    /// Starts a link over `transport`. `last_event` is the last event on disk. Logs given here go on where they end.
+    /// Starts a link over `transport`. `last_event` is the last event on disk. Logs given here go on where they end, and so
+    /// do containers' standard inputs, by their streams.
     #[must_use]
     pub fn start(
         transport: Box<dyn Transport>,
         last_event: u64,
         logs: Vec<LogSink>,
+        inputs: Vec<u32>,
     ) -> (Self, mpsc::UnboundedReceiver<FromGuest>) {
         let (commands, inbox) = mpsc::unbounded_channel();
         let (out, events) = mpsc::unbounded_channel();
@@ -130,6 +144,9 @@ impl Guest {
         for sink in logs {
             // The inbox was made above and is not closed.
             let _ = commands.send(Command::Resume(sink));
+        }
+        for id in inputs {
+            let _ = commands.send(Command::ResumeInput { id });
         }
         tokio::spawn(link.run(inbox));
         (Self { commands }, events)
@@ -150,7 +167,30 @@ impl Guest {
 
     /// A pipe's bytes go to the guest, to the pipe's end. Call before the request that makes the guest read them.
     pub fn open_input(&self, id: u32, pipe: OwnedFd) {
-        let _ = self.commands.send(Command::OpenInput { id, pipe });
+        let _ = self.commands.send(Command::OpenInput { id, from: sinks::From::Pipe(pipe) });
+    }
+
+    /// The same for a socket: what its other end sends.
+    pub fn open_socket_input(&self, id: u32, socket: OwnedReadHalf) {
+        let _ = self.commands.send(Command::OpenInput { id, from: sinks::From::Socket(socket) });
+    }
+
+    /// A pipe's bytes go to a container's standard input, beside what others write. `ends`: it ends with the pipe. False: it
+    /// is closed.
+    pub async fn attach_input(&self, id: u32, pipe: OwnedFd, ends: bool) -> bool {
+        let (answer, attached) = oneshot::channel();
+        let _ = self.commands.send(Command::AttachInput { id, pipe, ends, answer });
+        attached.await.unwrap_or(false)
+    }
+
+    /// The end of what is written to a stream from here is not to be its end.
+    pub fn keep_input(&self, id: u32) {
+        let _ = self.commands.send(Command::KeepInput { id });
+    }
+
+    /// The guest reads a stream no more.
+    pub fn forget_input(&self, id: u32) {
+        let _ = self.commands.send(Command::ForgetInput { id });
     }
 
     /// Ends the link, whoever else has a handle. The domain cannot go while its ring is mapped here.

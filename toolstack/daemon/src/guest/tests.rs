@@ -57,7 +57,7 @@ impl Far {
 
 async fn connected() -> (Guest, mpsc::UnboundedReceiver<FromGuest>, Far) {
     let (near, pipe) = tokio::io::duplex(256);
-    let (guest, mut events) = Guest::start(Box::new(near), 0, Vec::new());
+    let (guest, mut events) = Guest::start(Box::new(near), 0, Vec::new(), Vec::new());
     let mut far = Far { session: Session::guest(message::Hello::default()), pipe };
     far.until(|_, incoming| matches!(incoming, Incoming::Connected { .. }).then_some(())).await;
     assert!(matches!(events.recv().await, Some(FromGuest::Up { .. })));

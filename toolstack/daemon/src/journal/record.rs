@@ -88,6 +88,9 @@ pub struct ContainerRecord {
     /// It is up, and its readiness probe says so.
     #[serde(default)]
     pub ready: bool,
+    /// The stream of its standard input; 0 for none.
+    #[serde(default)]
+    pub stdin: u32,
 }
 
 impl ContainerRecord {
@@ -112,6 +115,7 @@ impl ContainerRecord {
             held: false,
             up: false,
             ready: false,
+            stdin: 0,
         }
     }
 

@@ -15,6 +15,7 @@
 //! and there is no second number that could disagree with it.
 
 mod follow;
+pub mod journald;
 mod record;
 mod segment;
 mod writer;

@@ -265,3 +265,76 @@ fn a_new_run_of_the_container_begins_at_zero() {
     assert!(fs::read_to_string(dir.path().join("web.previous.log")).unwrap().ends_with("first\n"));
     assert_eq!(open(dir.path()).offset(Stream::Stdout), 7);
 }
+
+/// What comes on a socket that stands for journald's, as fields of entries.
+async fn entries(socket: &tokio::net::UnixDatagram, count: usize) -> Vec<Vec<(String, Vec<u8>)>> {
+    let mut all = Vec::new();
+    let mut buffer = vec![0; 1 << 20];
+    while all.len() < count {
+        let n =
+            tokio::time::timeout(std::time::Duration::from_secs(5), socket.recv(&mut buffer)).await.unwrap().unwrap();
+        let (mut rest, mut fields) = (&buffer[..n], Vec::new());
+        while !rest.is_empty() {
+            let end = rest.iter().position(|b| *b == b'\n').unwrap();
+            let (line, after) = (String::from_utf8(rest[..end].to_vec()).unwrap(), &rest[end + 1..]);
+            rest = after;
+            match line.split_once('=') {
+                Some((name, value)) => fields.push((name.to_owned(), value.as_bytes().to_vec())),
+                None => {
+                    let length = u64::from_le_bytes(rest[..8].try_into().unwrap()) as usize;
+                    fields.push((line, rest[8..8 + length].to_vec()));
+                    assert_eq!(rest[8 + length], b'\n');
+                    rest = &rest[8 + length + 1..];
+                }
+            }
+        }
+        all.push(fields);
+    }
+    all
+}
+
+#[tokio::test]
+async fn lines_go_to_the_journal_with_their_fields() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal");
+    let socket = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let mut log = open(dir.path());
+    let source = journald::Source { pod_id: "an-id".into(), pod: "web".into(), container: "main".into() };
+    let follow = Follow::new(&log.hub(), Since::Start, true, false).unwrap().one_run();
+    journald::forward(follow, path, source);
+    log.append(T, Stream::Stdout, b"one\nbegun ").unwrap();
+    log.append(T, Stream::Stderr, b"oh\nPOD=other\n").unwrap();
+    log.append(T, Stream::Stdout, b"and ended\n\nlast").unwrap();
+    log.end_run();
+    let all = entries(&socket, 6).await;
+    let field = |entry: &[(String, Vec<u8>)], name: &str| {
+        let values: Vec<_> = entry.iter().filter(|(n, _)| n == name).map(|(_, v)| String::from_utf8_lossy(v)).collect();
+        values.join(",")
+    };
+    let short: Vec<String> =
+        all.iter().map(|e| field(e, "PRIORITY") + &field(e, "STREAM") + ":" + &field(e, "MESSAGE")).collect();
+    let of = |stream: &str| short.iter().filter(|s| s.contains(stream)).cloned().collect::<Vec<_>>();
+    assert_eq!(of("stdout:"), ["6stdout:one", "6stdout:begun and ended", "6stdout:", "6stdout:last"]);
+    assert_eq!(of("stderr:"), ["3stderr:oh", "3stderr:POD=other"]);
+    for entry in &all {
+        let names = ["POD", "POD_ID", "CONTAINER", "SYSLOG_IDENTIFIER"].map(|name| field(entry, name));
+        assert_eq!(names, ["web", "an-id", "main", "web/main"]);
+    }
+}
+
+#[tokio::test]
+async fn a_line_too_long_for_an_entry_becomes_several() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("journal");
+    let socket = tokio::net::UnixDatagram::bind(&path).unwrap();
+    let mut log = open(dir.path());
+    let source = journald::Source { pod_id: "i".into(), pod: "p".into(), container: "c".into() };
+    let long = vec![b'x'; 100 * 1024];
+    log.append(T, Stream::Stdout, &long).unwrap();
+    log.append(T, Stream::Stdout, b"\n").unwrap();
+    log.end();
+    journald::forward(Follow::new(&log.hub(), Since::Start, true, false).unwrap(), path, source);
+    let all = entries(&socket, 3).await;
+    let whole: Vec<u8> = all.into_iter().flatten().filter(|(n, _)| n == "MESSAGE").flat_map(|(_, v)| v).collect();
+    assert!(whole == long, "{} bytes", whole.len());
+}

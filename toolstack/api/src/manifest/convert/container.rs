@@ -58,6 +58,9 @@ pub(super) fn convert(
     if let Some(dir) = working_dir.as_ref().filter(|d| !d.starts_with('/')) {
         report.invalid(format!("{path}.workingDir"), format!("{dir:?} is not an absolute path"));
     }
+    if c.stdin_once == Some(true) && c.stdin != Some(true) {
+        report.invalid(format!("{path}.stdinOnce"), "is true without `stdin: true`: there is nothing to close");
+    }
     let ports = ports(c, path, report);
     ContainerSpec {
         name: c.name.clone(),
@@ -67,7 +70,8 @@ pub(super) fn convert(
         args,
         working_dir,
         tty: c.tty.unwrap_or(false),
-        stdin: false,
+        stdin: c.stdin.unwrap_or(false),
+        stdin_once: c.stdin_once.unwrap_or(false),
         security: security(c, path, pod, report),
         resources: resources(c, path, report),
         mounts: mounts(c, path, report),

@@ -25,9 +25,15 @@ pub const MAX_CONTAINERS: usize = 64;
 const SCRATCH_BYTES: std::ops::RangeInclusive<u64> = 16 << 20..=8 << 40;
 
 /// The annotations that are ours. `memory`, `cpus`: the domain's size; `ipv4`, `mac`: a requested address; `scratch`: the size of the disk
-/// under the writable layers, or `memory`.
-pub const ANNOTATIONS: [&str; 5] =
-    ["xenpod.org/memory", "xenpod.org/cpus", "xenpod.org/ipv4", "xenpod.org/mac", "xenpod.org/scratch"];
+/// under the writable layers, or `memory`; `log-journald`: whether output goes to the journal too.
+pub const ANNOTATIONS: [&str; 6] = [
+    "xenpod.org/memory",
+    "xenpod.org/cpus",
+    "xenpod.org/ipv4",
+    "xenpod.org/mac",
+    "xenpod.org/scratch",
+    "xenpod.org/log-journald",
+];
 
 pub(super) fn convert(pod: &core::Pod, report: &mut Report<'_>) -> Option<PodSpec> {
     let Some(name) = pod.metadata.name.clone().filter(|n| !n.is_empty()) else {
@@ -87,6 +93,16 @@ pub(super) fn convert(pod: &core::Pod, report: &mut Report<'_>) -> Option<PodSpe
         }),
         mac: annotations.get("xenpod.org/mac").and_then(|text| mac(text, report)),
         scratch: scratch(&annotations, report),
+        log_journald: match annotations.get("xenpod.org/log-journald").map(String::as_str) {
+            None => None,
+            Some("true") => Some(true),
+            Some("false") => Some(false),
+            Some(other) => {
+                let text = format!("{other:?} is neither \"true\" nor \"false\"");
+                report.invalid("metadata.annotations.xenpod.org/log-journald", text);
+                None
+            }
+        },
         annotations,
         name,
     })

@@ -1,7 +1,8 @@
 //! A guest: the real session of the protocol, with containers that do what their command says.
 //!
 //! `sleep` runs until it is told to end; `exit N` ends with N; `print TEXT` says it and ends with 0; `kill N` is ended by a
-//! signal; `oom` is killed for memory; anything else does not exist.
+//! signal; `oom` is killed for memory; `cat` copies its input to its output and ends with it, as do commands of that name;
+//! anything else does not exist. On port 7 somebody sends back what comes; on no other does anybody listen.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -26,8 +27,16 @@ struct Guest {
     id: PodId,
     session: Session,
     containers: HashMap<String, Container>,
+    /// From a stream that comes to the one it is sent back on, and the container or command that ends with it.
+    echoes: HashMap<u32, (u32, Option<Echo>)>,
     configured: bool,
     ending: bool,
+}
+
+#[derive(Clone)]
+enum Echo {
+    Container(String),
+    Exec { id: String, container: String },
 }
 
 /// Starts one; connections come over the channel that is returned.
@@ -37,6 +46,7 @@ pub(super) fn boot(world: Fake, id: PodId) -> mpsc::UnboundedSender<DuplexStream
     let guest = Guest {
         session: Session::guest(hello),
         containers: HashMap::new(),
+        echoes: HashMap::new(),
         configured: false,
         ending: false,
         world: world.clone(),
@@ -110,7 +120,22 @@ impl Guest {
             }
             Incoming::Data { stream, offset, bytes } => {
                 self.session.ack(stream, offset + bytes.len() as u64).unwrap();
+                if let Some((back, _)) = self.echoes.get(&stream) {
+                    // More than a window at a time is not what tests send.
+                    let _ = self.session.write(*back, &bytes);
+                }
             }
+            Incoming::Ended { stream, .. } => match self.echoes.remove(&stream) {
+                Some((_, Some(Echo::Container(name)))) => self.end(&name, Exit::default()),
+                Some((back, of)) => {
+                    let _ = self.session.close(back, CloseReason::End);
+                    if let Some(Echo::Exec { id, container }) = of {
+                        let exited = message::ExecExited { id, container, exit: Some(Exit::default()) };
+                        self.session.emit(1, What::ExecExited(exited)).unwrap();
+                    }
+                }
+                None => {}
+            },
             _ => {}
         }
     }
@@ -135,6 +160,9 @@ impl Guest {
                 for stream in [container.stdio.stdout, container.stdio.stderr].into_iter().filter(|s| *s != 0) {
                     self.session.open_send(stream).unwrap();
                 }
+                if container.stdio.stdin != 0 {
+                    self.session.open_recv(container.stdio.stdin, 0).unwrap();
+                }
                 let image = create.rootfs.unwrap().image_disk;
                 let number = usize::from(image.as_bytes()[3] - b'a');
                 assert!(self.world.disks(self.id).contains(&number), "container {} has no disk {image}", create.name);
@@ -145,15 +173,31 @@ impl Guest {
                 self.start(&start.name).unwrap_or_else(|text| error(ErrorKind::NotFound, text))
             }
             Op::RemoveContainer(remove) => {
-                if self.containers.remove(&remove.name).is_none() {
+                let Some(container) = self.containers.remove(&remove.name) else {
                     return error(ErrorKind::NoSuch, format!("no such container: {}", remove.name));
-                }
+                };
+                let _ = self.session.discard(container.stdio.stdin);
                 done
             }
             Op::SignalExec(signal) => {
                 let exit = Some(Exit { signal: signal.signal, ..Default::default() });
                 let exited = message::ExecExited { id: signal.id, container: String::new(), exit };
                 self.session.emit(1, What::ExecExited(exited)).unwrap();
+                done
+            }
+            Op::Connect(connect) if connect.port == 7 => {
+                self.session.open_recv(connect.input, 0).unwrap();
+                self.session.open_send(connect.output).unwrap();
+                self.echoes.insert(connect.input, (connect.output, None));
+                done
+            }
+            Op::Connect(connect) => {
+                let text = format!("cannot connect to port {} of the pod: connection refused", connect.port);
+                error(ErrorKind::Unconnected, text)
+            }
+            Op::ResizeTty(resize) => {
+                let size = resize.size.unwrap();
+                assert_eq!((size.rows, size.columns), (50, 132));
                 done
             }
             Op::SignalContainer(signal) => {
@@ -176,6 +220,12 @@ impl Guest {
                     return error(ErrorKind::NotFound, "command \"nothing\" not found".into());
                 }
                 self.session.open_send(stdio.stdout).unwrap();
+                if argv[0] == "cat" {
+                    self.session.open_recv(stdio.stdin, 0).unwrap();
+                    let of = Echo::Exec { id: exec.id, container: exec.container };
+                    self.echoes.insert(stdio.stdin, (stdio.stdout, Some(of)));
+                    return (reply::Result::Started(message::Started { pid: 98 }), None);
+                }
                 if stdio.stderr != 0 {
                     self.session.open_send(stdio.stderr).unwrap();
                     self.session.close(stdio.stderr, CloseReason::End).unwrap();
@@ -236,6 +286,11 @@ impl Guest {
         let words: Vec<&str> = container.argv.iter().map(String::as_str).collect();
         let exit = match words[..] {
             ["sleep" | "stubborn"] => None,
+            ["cat"] => {
+                let of = Some(Echo::Container(name.to_owned()));
+                self.echoes.insert(container.stdio.stdin, (container.stdio.stdout, of));
+                None
+            }
             ["exit", code] => Some(Exit { code: code.parse().unwrap(), ..Default::default() }),
             ["kill", signal] => Some(Exit { signal: signal.parse().unwrap(), ..Default::default() }),
             ["oom"] => Some(Exit { signal: 9, oom_killed: true, ..Default::default() }),

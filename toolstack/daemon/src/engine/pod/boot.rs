@@ -14,7 +14,7 @@ use super::{Pod, lock};
 use crate::clock;
 use crate::guest::{Answer, FromGuest, Guest, GuestError, LogSink, Output};
 use crate::journal::{ContainerRecord, Intent};
-use crate::logs::{LogWriter, Stream};
+use crate::logs::{Follow, LogWriter, Since, Stream, journald};
 
 /// Bytes of entropy for a guest: it may have no source of its own.
 const SEED: usize = 64;
@@ -70,7 +70,7 @@ impl Pod {
             self.while_alive(cancel, all).await??.0
         };
         self.phase("channel");
-        let (guest, mut events) = Guest::start(transport, 0, Vec::new());
+        let (guest, mut events) = Guest::start(transport, 0, Vec::new(), Vec::new());
         let hello = async {
             loop {
                 match events.recv().await {
@@ -200,8 +200,10 @@ impl Pod {
         let spec = &self.record.spec;
         let image = &self.images[index];
         let container = &spec.containers[index];
-        let streams = self.record.containers[index].streams;
-        let mut create = process::create(spec, container, image, self.disks_for(image), streams);
+        let streams = &self.record.containers[index];
+        let [stdout, stderr] = streams.streams;
+        let stdio = message::Stdio { stdin: streams.stdin, stdout, stderr };
+        let mut create = process::create(spec, container, image, self.disks_for(image), stdio);
         let key = self.record.containers[index].key().to_owned();
         process::rename(&mut create, &key);
         let start = Op::StartContainer(message::StartContainer { name: key });
@@ -237,11 +239,41 @@ impl Pod {
             Some(log) => lock(log).restart().map_err(failure)?,
             None => self.open_log(&name)?,
         }
-        let first = self.record.next_stream;
-        let terminal = self.record.spec.containers[index].tty;
-        self.record.next_stream += if terminal { 1 } else { 2 };
-        self.record.containers[index].streams = [first, if terminal { 0 } else { first + 1 }];
+        let spec = &self.record.spec.containers[index];
+        let mut take = |wanted: bool| {
+            let id = self.record.next_stream;
+            self.record.next_stream += u32::from(wanted);
+            if wanted { id } else { 0 }
+        };
+        let container = &mut self.record.containers[index];
+        container.streams = [take(true), take(!spec.tty)];
+        container.stdin = take(spec.stdin);
+        self.forward_log(&name, Since::Start);
         Ok(())
+    }
+
+    /// Has a container's output of this run sent to the journal as well, if that is wanted.
+    fn forward_log(&self, name: &str, since: Since) {
+        let settings = &self.world.settings;
+        let Some(log) = self.logs.get(name).filter(|_| self.record.spec.log_journald.unwrap_or(settings.log_journald))
+        else {
+            return;
+        };
+        let hub = lock(log).hub();
+        match Follow::new(&hub, since, true, false) {
+            Ok(follow) => {
+                let source = journald::Source {
+                    pod_id: self.record.id.to_string(),
+                    pod: self.record.spec.name.clone(),
+                    container: name.to_owned(),
+                };
+                journald::forward(follow.one_run(), settings.journal_socket.clone(), source);
+            }
+            Err(error) => tracing::warn!(
+                pod_id = %self.record.id, container = name, %error,
+                "output of container {name} does not go to the journal: {error}"
+            ),
+        }
     }
 
     fn sinks(&self, index: usize) -> Vec<LogSink> {
@@ -314,13 +346,15 @@ impl Pod {
             let name = self.record.containers[index].name.clone();
             // Opened anew, so that those who follow do not believe it ended.
             self.open_log(&name)?;
+            self.forward_log(&name, Since::Now);
             sinks.extend(self.sinks(index));
         }
+        let inputs = self.record.containers.iter().map(|c| c.stdin).filter(|stream| *stream != 0).collect();
         let within = self.world.settings.boot_timeout;
         let (world, id) = (self.world.clone(), self.record.id);
         let connected = self.while_alive(&cancel, world.domains.connect(id, domid, within)).await?;
         let transport = connected.map_err(|e| self.domain_failure(e))?;
-        let (guest, mut events) = Guest::start(transport, self.record.last_event, sinks);
+        let (guest, mut events) = Guest::start(transport, self.record.last_event, sinks, inputs);
         let inspection = {
             let up = async {
                 loop {
@@ -355,6 +389,9 @@ impl Pod {
         let in_sequence = self.in_sequence();
         for (container, spec) in self.record.containers.iter_mut().zip(&self.record.spec.containers) {
             let seen = inspection.containers.iter().find(|s| s.name == container.key());
+            if container.stdin != 0 && seen.and_then(|s| s.stdio).is_none_or(|stdio| stdio.stdin == 0) {
+                guest.forget_input(container.stdin);
+            }
             match seen.map(|s| (s.state(), s.pid)) {
                 Some((RunState::Running, pid)) => {
                     container.state = ContainerState::Running;
@@ -372,7 +409,7 @@ impl Pod {
             }
         }
         for container in self.record.containers.iter().filter(|c| c.state == ContainerState::Exited) {
-            self.end_log(&container.name);
+            self.end_log(container.key());
         }
         self.restore_restarts();
         for index in 0..self.record.containers.len() {

@@ -160,10 +160,10 @@ impl Pod {
     }
 
     /// Tells the readers of an ended container's log, which is complete, that it has ended.
-    pub(super) fn end_log(&self, name: &str) {
-        let again = self.record.containers.iter().any(|c| c.name == name && c.state == ContainerState::Waiting);
-        if let Some(log) = self.logs.get(name) {
-            if again { lock(log).end_run() } else { lock(log).end() }
+    pub(super) fn end_log(&self, key: &str) {
+        let Some(container) = self.record.containers.iter().find(|c| c.key() == key) else { return };
+        if let Some(log) = self.logs.get(&container.name) {
+            if container.state == ContainerState::Waiting { lock(log).end_run() } else { lock(log).end() }
         }
     }
 
@@ -207,7 +207,7 @@ impl Pod {
         // It may be that a start which failed removed it already.
         let _ = guest.send("to remove a container", remove).done(within).await;
         // Reserved first; the new log then takes them.
-        self.record.next_stream = self.streams(2).await?;
+        self.record.next_stream = self.streams(3).await?;
         self.fresh_log(index)?;
         let [create, start] = self.container_requests(index);
         let created = guest.send_with(create.what, create.op, create.outputs);

@@ -3,7 +3,6 @@
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use xenpod_api::state::ContainerState;
 use xenpod_protocol::message::{self, request::Op};
 
 use super::super::Change;
@@ -51,17 +50,7 @@ impl Pod {
 
     async fn prepare_exec(&mut self, request: &ExecRequest) -> Result<Prepared, Failure> {
         let pod = self.name();
-        let Some(index) = self.record.containers.iter().position(|c| c.name == request.container) else {
-            return Err(Failure::NoSuchContainer { pod, container: request.container.clone() });
-        };
-        let state = self.record.containers[index].state;
-        let guest = match &self.guest {
-            Some(guest) if state == ContainerState::Running => guest.clone(),
-            _ => {
-                let container = request.container.clone();
-                return Err(Failure::ContainerNotRunning { pod, container, state: state.to_string() });
-            }
-        };
+        let (index, guest) = self.running_container(&request.container)?;
         let first = self.streams(3).await?;
         let pipes = pipes(request.spec.stdin, request.spec.tty.is_none())
             .map_err(|e| Failure::Limit(format!("pod {pod}: no pipe can be made: {e}")))?;
@@ -88,7 +77,8 @@ impl Pod {
             process: Some(process::exec_process(spec, &spec.containers[index], image, &request.spec)),
             stdio: Some(stdio),
         });
-        let exec = Arc::new(Exec::new((self.record.id, number), request, guest.clone(), self.changes.clone()));
+        let exec =
+            Arc::new(Exec::new((self.record.id, number), request, (guest.clone(), stdio.stdin), self.changes.clone()));
         Ok(Prepared { exec, guest, op, outputs, theirs: pipes.theirs })
     }
 

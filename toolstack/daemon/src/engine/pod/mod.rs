@@ -19,6 +19,7 @@ mod exec;
 mod release;
 mod sequence;
 mod stop;
+mod streams;
 
 pub use containers::ContainerAsk;
 pub(super) use events::how_it_ended;
@@ -37,6 +38,7 @@ use super::jobs::{Cancel, Job, Progress};
 use super::probe::Commands;
 use super::reconcile::End;
 use super::status::PodStatus;
+use super::streams::{AttachRequest, ForwardRequest, ResizeRequest};
 use super::transition::{Verb, Verdict, judge};
 use super::watcher::Sight;
 use super::world::{DiskPlan, ImageInfo, World};
@@ -85,6 +87,12 @@ pub enum Ask {
     Exec(ExecRequest),
     /// Something about one container.
     Container(ContainerAsk),
+    /// Write to a container's standard input.
+    Attach(AttachRequest),
+    /// Give a container's terminal a size.
+    ResizeTerminal(ResizeRequest),
+    /// Connect to a port.
+    Forward(ForwardRequest),
     /// Connect to the guest again: the first request of a pod that was found running.
     Reattach(oneshot::Sender<()>),
     /// Give back what it may hold: the first request of a pod that was found not running.
@@ -109,6 +117,8 @@ impl Ask {
             Self::Resume(_) => Verb::Resume,
             Self::Exec(_) => Verb::Exec,
             Self::Container(ask) => ask.verb(),
+            Self::Attach(_) | Self::ResizeTerminal(_) => Verb::Attach,
+            Self::Forward(_) => Verb::Forward,
         })
     }
 
@@ -126,6 +136,9 @@ impl Ask {
                 }
             }
             Self::Container(ask) => ask.answer(result),
+            Self::Attach(AttachRequest { answer, .. }) => drop(result.map_err(|e| answer.send(Err(e)))),
+            Self::ResizeTerminal(ResizeRequest { answer, .. }) => drop(answer.send(result)),
+            Self::Forward(ForwardRequest { answer, .. }) => drop(result.map_err(|e| answer.send(Err(e)))),
             Self::Reattach(done) | Self::Settle { done, .. } => drop(done),
         }
     }
@@ -430,6 +443,9 @@ impl Pod {
             }
             Ask::Exec(request) => self.exec(request).await,
             Ask::Container(ask) => self.container_ask(ask).await,
+            Ask::Attach(request) => self.attach(request),
+            Ask::ResizeTerminal(request) => self.resize_terminal(request),
+            Ask::Forward(request) => self.forward(request).await,
             Ask::Reattach(done) => {
                 self.reattach().await;
                 let _ = done.send(());

@@ -5,6 +5,7 @@ mod faults;
 mod health;
 mod life;
 mod outside;
+mod streams;
 
 use std::sync::Arc;
 use std::time::Duration;
