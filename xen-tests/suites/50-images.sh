@@ -18,21 +18,22 @@ image() {
 	xenpodctl import oci-archive:/run/image.oci "$1"
 }
 
-# no_image NAME: there is none of that name, and no file of one that failed.
+# no_image NAME: there is none of that name, and nothing of one that failed.
 no_image() {
-	expect_status 125 xenpodctl inspect "$1"
-	expect_equal '' "$(find /var/lib/xenpod/images -newer /run/spec.json -type f -size +0 \( -name '*.tmp*' -o -path '*ingest*' -o -path '*spool*' \))"
+	expect_fail_with "there is no pod and no image \"$1\"" xenpodctl inspect "$1"
 	no_leftovers
 }
 
 # hostile TEXT SPEC: refused, saying TEXT, and nothing of it stays.
 hostile() {
-	local said status=0
+	local said status=0 before
+	before=$(find /var/lib/xenpod/images | sort)
 	said=$(XENPODCTL_ERROR_NAMES=1 image hostile "$2" 2>&1) || status=$?
 	expect_equal 125 $status "$said"
 	[[ $said == *"$1"* ]] || fail "it did not say '$1' but: $said"
 	[[ $said == *org.xenpod1.Error.ImageInvalid* ]] || fail "not ImageInvalid: $said"
 	no_image hostile
+	expect_equal "$before" "$(find /var/lib/xenpod/images | sort)" 'files of images'
 }
 
 test_every_source_gives_the_same_image() {
@@ -105,24 +106,35 @@ test_modes_owners_links_and_devices() {
 }
 
 test_a_digest_that_lies() {
-	hostile 'sha256:' '{"fault": "digest", "layers": [[{"name": "x", "data": "x"}]]}'
-	hostile 'sha256:' '{"fault": "diff_id", "layers": [[{"name": "x", "data": "x"}]]}'
+	hostile ', expected sha256:' '{"fault": "digest", "layers": [[{"name": "x", "data": "x"}]]}'
+	hostile ', expected sha256:0000' '{"fault": "diff_id", "layers": [[{"name": "x", "data": "x"}]]}'
 }
 
 test_a_truncated_layer() {
-	hostile 'bytes' '{"fault": "truncated", "layers": [[{"name": "x", "data": "some text", "times": 9999}]]}'
+	hostile ' bytes, manifest says ' '{"fault": "truncated", "layers": [[{"name": "x", "data": "some text", "times": 9999}]]}'
+}
+
+# escapes ENTRY HOW ENTRIES: an image with those entries is refused, for ENTRY and because of HOW.
+escapes() {
+	hostile "entry \"$1\" reaches outside the image: $2" "{\"layers\": $3}"
 }
 
 test_layers_that_reach_outside() {
-	hostile '../escape' '{"layers": [[{"name": "../escape", "data": "x"}]]}'
-	hostile '/etc/absolute' '{"layers": [[{"name": "/etc/absolute", "data": "x"}]]}'
-	hostile '../../etc/passwd' '{"layers": [[{"name": "link", "type": "link", "target": "../../etc/passwd"}]]}'
-	hostile 'out/file' '{"layers": [[{"name": "out", "type": "symlink", "target": "/../../tmp"}, {"name": "out/file", "data": "x"}]]}'
+	escapes '../escape' 'the name contains ".."' '[[{"name": "../escape", "data": "x"}]]'
+	escapes 'a/../../escape' 'the name contains ".."' '[[{"name": "a/../../escape", "data": "x"}]]'
+	escapes '../.wh.etc' 'the name contains ".."' '[[{"name": "../.wh.etc"}]]'
+	escapes '/etc/absolute' 'the name is absolute' '[[{"name": "/etc/absolute", "data": "x"}]]'
+	escapes link 'it is a hard link to "../../etc/passwd"' '[[{"name": "link", "type": "link", "target": "../../etc/passwd"}]]'
+	escapes link 'it is a hard link to "/etc/shadow"' '[[{"name": "link", "type": "link", "target": "/etc/shadow"}]]'
+	escapes out/file '"out" on its way is a symbolic link to "/../../tmp"' \
+		'[[{"name": "out", "type": "symlink", "target": "/../../tmp"}, {"name": "out/file", "data": "x"}]]'
+	escapes out/file 'a symbolic link on its way leads above the root' \
+		'[[{"name": "out", "type": "symlink", "target": "../../run"}], [{"name": "out/file", "data": "x"}]]'
+	[ ! -e /tmp/file ] && [ ! -e /run/file ] && [ ! -e /etc/absolute ] && [ -e /etc/shadow ] || fail 'it did reach outside'
 }
 
 test_what_is_not_an_image() {
 	head -c 10000 /dev/urandom >/run/image.oci
-	touch /run/spec.json
 	expect_status 125 xenpodctl import oci-archive:/run/image.oci hostile
 	no_image hostile
 	expect_status 125 xenpodctl import oci-archive:/no/such/file hostile
