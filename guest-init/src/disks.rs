@@ -56,7 +56,7 @@ impl Disks {
         }
         let device = device(disk)?;
         make_private(&path, 0o700)?;
-        let flags = if read_only { MountFlags::RDONLY } else { MountFlags::NOATIME };
+        let flags = MountFlags::NODEV | if read_only { MountFlags::RDONLY } else { MountFlags::NOATIME };
         rustix::mount::mount(&device, &path, fs_type, flags, None)
             .map_err(Error::mount(format!("disk {disk} ({fs_type})"), path.display().to_string()))?;
         self.0.insert(disk.into(), Mounted { fs_type: fs_type.into(), read_only, uses: 1 });
@@ -79,7 +79,7 @@ impl Disks {
         rustix::fs::sync();
         for (disk, _) in self.0.iter().filter(|(_, mounted)| !mounted.read_only) {
             let path = Path::new(FOLDER).join(disk);
-            let flags = MountFlags::RDONLY | MountFlags::NOATIME;
+            let flags = MountFlags::RDONLY | MountFlags::NOATIME | MountFlags::NODEV;
             if rustix::mount::mount_remount(&path, flags, c"").is_err() {
                 eprintln!("guest-init: disk {disk} is still in use; it was synced");
             }

@@ -104,7 +104,7 @@ impl Guest {
         }
         let stdio = wanted.stdio.unwrap_or_default();
         check_stdio(&stdio, process.tty.is_some())?;
-        let mut rootfs = RootFs::new(name, rootfs, &mut self.disks)?;
+        let mut rootfs = RootFs::new(name, rootfs, wanted.privileged, &mut self.disks)?;
         let made = Cgroup::new(name, &wanted.resources.unwrap_or_default())
             .and_then(|cgroup| self.open_streams(&stdio).map(|()| cgroup));
         let cgroup = match made {

@@ -21,6 +21,7 @@ use xenpod_protocol::{CloseReason, RequestToken};
 
 use crate::container::State;
 use crate::container::child::{FAILED, Launch, Place, TERMINAL};
+use crate::container::variables;
 use crate::error::Error;
 use crate::guest::{Guest, now_ns};
 use crate::poll::Source;
@@ -83,7 +84,7 @@ impl Guest {
         }
         let spec = container.spec.clone();
         let root = container.rootfs.root();
-        let process = spec.process.clone().unwrap_or_default();
+        let process = variables::resolve(&spec.process.clone().unwrap_or_default(), &self.volumes)?;
         let start = Start {
             container: name,
             exec: None,
@@ -115,7 +116,7 @@ impl Guest {
         let Some(Ok(beside)) = beside else {
             return Err(Error::NoSuch { what: "process of container", name: wanted.container.clone() });
         };
-        let process = wanted.process.clone().unwrap_or_default();
+        let process = variables::resolve(&wanted.process.clone().unwrap_or_default(), &self.volumes)?;
         let start = Start {
             container: &wanted.container,
             exec: Some(&wanted.id),

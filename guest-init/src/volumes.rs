@@ -86,6 +86,10 @@ impl Volumes {
             }
             None => return Err(Error::Unsupported("the source of a volume").into()),
         };
+        if let Err(error) = own_root(&volume.root, wanted) {
+            volume.take_down(disks);
+            return Err(error.into());
+        }
         self.0.insert(name.clone(), volume);
         Ok(())
     }
@@ -111,6 +115,22 @@ impl Volumes {
         self.0.get(name).map(|volume| volume.root.clone())
     }
 
+    /// A place in a Files volume, for the guest's own eyes.
+    pub fn place(&self, name: &str, path: &str) -> Result<PathBuf, Error> {
+        let volume = self.0.get(name).ok_or_else(|| Error::NoSuch { what: "volume", name: name.into() })?;
+        match volume.kind {
+            Kind::Files { .. } => inside(&volume.root, path),
+            _ => Err(Error::BadState { what: "volume", name: name.into(), state: "not one for files" }),
+        }
+    }
+
+    /// One volume for files, over a folder of a test.
+    #[cfg(test)]
+    pub fn for_test(name: &str, root: &Path) -> Self {
+        let volume = Volume { root: root.into(), kind: Kind::Files { directory_mode: 0o755 } };
+        Self(BTreeMap::from([(name.into(), volume)]))
+    }
+
     /// All names.
     pub fn names(&self) -> Vec<String> {
         self.0.keys().cloned().collect()
@@ -127,6 +147,20 @@ impl Volume {
             Kind::Disk { disk } | Kind::Scratch { disk } => disks.release(disk),
         }
     }
+}
+
+/// Gives a volume's root directory the owner and mode that were asked for.
+fn own_root(root: &Path, wanted: &CreateVolume) -> Result<(), Error> {
+    let named = || format!("volume {}", wanted.name);
+    if wanted.uid != 0 || wanted.gid != 0 {
+        rustix::fs::chown(root, Some(Uid::from_raw(wanted.uid)), Some(Gid::from_raw(wanted.gid)))
+            .map_err(Error::system("set the owner of", named()))?;
+    }
+    if wanted.mode != 0 {
+        let mode = fs::Permissions::from_mode(wanted.mode & 0o7777);
+        fs::set_permissions(root, mode).map_err(Error::io("set the mode of", named()))?;
+    }
+    Ok(())
 }
 
 /// Names become parts of paths.

@@ -100,14 +100,14 @@ test_unsupported_fields_each_with_path_and_line() {
 		    ports:
 		    - {containerPort: 80, hostPort: 80}
 		    volumeDevices: [{name: h, devicePath: /dev/h}]
-		    securityContext: {privileged: true}
+		    securityContext: {seLinuxOptions: {level: s0}}
 	Y
 	local problem
 	for problem in 'line 5: metadata.annotations.xenpod.org/colour: there is no such annotation' \
 		'line 7: spec.hostNetwork: is not supported unless it is false' 'line 8: spec.nodeSelector: is not supported' \
 		'line 11: spec.volumes[0].hostPath: is not supported' 'line 16: spec.containers[0].ports[0].hostPort: is not supported' \
 		'line 17: spec.containers[0].volumeDevices: is not supported' \
-		'line 18: spec.containers[0].securityContext.privileged: is not supported unless it is false'; do
+		'line 18: spec.containers[0].securityContext.seLinuxOptions: is not supported'; do
 		refused ManifestUnsupported "$problem" xenpodctl create -f /run/bad.yaml
 	done
 	rm /run/bad.yaml

@@ -368,7 +368,7 @@ fn masked(c: &mut Checks<'_>) -> Result<()> {
 }
 
 fn volume(name: &str, source: create_volume::Source) -> request::Op {
-    request::Op::CreateVolume(CreateVolume { name: name.into(), source: Some(source) })
+    request::Op::CreateVolume(CreateVolume { name: name.into(), source: Some(source), ..CreateVolume::default() })
 }
 
 /// A mount of a volume.
@@ -442,6 +442,7 @@ fn scratch(c: &mut Checks<'_>) -> Result<()> {
     let absent = request::Op::CreateVolume(CreateVolume {
         name: "none".into(),
         source: Some(create_volume::Source::Scratch(ScratchDirectory { disk: "xvdz".into(), directory: "d".into() })),
+        ..CreateVolume::default()
     });
     let error = c.peer.refused(absent)?;
     equal("absent", error.message.as_str(), "disk xvdz did not appear within 10 s")

@@ -232,6 +232,13 @@ pub struct Route {
 pub struct CreateVolume {
     #[prost(string, tag = "1")]
     pub name: ::prost::alloc::string::String,
+    /// Of its root directory. Mode 0 is what `source` says.
+    #[prost(uint32, tag = "16")]
+    pub uid: u32,
+    #[prost(uint32, tag = "17")]
+    pub gid: u32,
+    #[prost(uint32, tag = "18")]
+    pub mode: u32,
     #[prost(oneof = "create_volume::Source", tags = "2, 3, 4, 5")]
     pub source: ::core::option::Option<create_volume::Source>,
 }
@@ -364,9 +371,12 @@ pub struct CreateContainer {
         ::prost::alloc::string::String,
         ::prost::alloc::string::String,
     >,
-    /// Mount /sys and /sys/fs/cgroup writable, mask nothing.
+    /// Mount /sys and /sys/fs/cgroup writable, mask nothing, show every device of the guest.
     #[prost(bool, tag = "13")]
     pub privileged: bool,
+    /// Further devices of the guest to show: paths below /dev.
+    #[prost(string, repeated, tag = "20")]
+    pub devices: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RootFs {
@@ -436,6 +446,47 @@ pub struct Process {
     /// Of new files; 022 when not given.
     #[prost(uint32, optional, tag = "12")]
     pub umask: ::core::option::Option<u32>,
+    /// After `env`, in order: each replaces one of the same name.
+    #[prost(message, repeated, tag = "20")]
+    pub variables: ::prost::alloc::vec::Vec<Variable>,
+    /// `$(NAME)` in `argv` stands for what `variables` say.
+    #[prost(bool, tag = "21")]
+    pub expand_argv: bool,
+}
+/// A variable whose value the guest finds out when the process starts.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Variable {
+    /// Of one variable; what the names of a whole directory begin with.
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(oneof = "variable::Value", tags = "2, 3, 4")]
+    pub value: ::core::option::Option<variable::Value>,
+}
+/// Nested message and enum types in `Variable`.
+pub mod variable {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Value {
+        /// `$(NAME)` in it stands for an earlier one of the `variables`, `$$` for a dollar sign.
+        #[prost(string, tag = "2")]
+        Text(::prost::alloc::string::String),
+        /// The content of a file.
+        #[prost(message, tag = "3")]
+        File(super::VolumeFile),
+        /// One variable for each file of a directory, by its name.
+        #[prost(message, tag = "4")]
+        Directory(super::VolumeFile),
+    }
+}
+/// A place in a Files volume.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct VolumeFile {
+    #[prost(string, tag = "1")]
+    pub volume: ::prost::alloc::string::String,
+    #[prost(string, tag = "2")]
+    pub path: ::prost::alloc::string::String,
+    /// Nothing is set when it is not there; else that is an error.
+    #[prost(bool, tag = "3")]
+    pub optional: bool,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Tty {

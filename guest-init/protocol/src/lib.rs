@@ -8,6 +8,7 @@
 //! - [`session`]: connections, streams, credits, and what survives a restart of the daemon.
 
 pub mod error;
+mod expand;
 pub mod frame;
 pub mod message {
     //! The messages, made from `xenpod-guest.proto`.
@@ -17,6 +18,7 @@ pub mod message {
 pub mod session;
 
 pub use error::{ProtocolError, SessionError};
+pub use expand::expand;
 pub use session::{CloseReason, Incoming, RequestToken, Session};
 
 /// Lowest protocol version this crate speaks.

@@ -99,6 +99,7 @@ impl Cgroup {
 
     /// Removes it; false while something is still dying in it.
     pub fn remove(&self) -> Result<bool, Error> {
+        remove_below(&self.path);
         match fs::remove_dir(&self.path) {
             Ok(()) => Ok(true),
             Err(error) => match errno_of(&error) {
@@ -120,6 +121,17 @@ impl Cgroup {
             memory_bytes,
             memory_working_set: memory_bytes.saturating_sub(field(&read("memory.stat"), "inactive_file")),
             pids: number("pids.current"),
+        }
+    }
+}
+
+/// Removes the cgroups that a privileged container has made in its own.
+fn remove_below(path: &Path) {
+    for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            remove_below(&entry.path());
+            // What cannot be removed yet keeps the one above too, which says so.
+            let _ = fs::remove_dir(entry.path());
         }
     }
 }

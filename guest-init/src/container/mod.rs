@@ -14,10 +14,12 @@ use xenpod_protocol::message::{ContainerState, CreateContainer, Exit, RunState};
 
 pub mod cgroup;
 pub mod child;
+pub mod devices;
 pub mod mounts;
 pub mod program;
 pub mod rootfs;
 pub mod user;
+pub mod variables;
 
 use cgroup::Cgroup;
 use rootfs::RootFs;

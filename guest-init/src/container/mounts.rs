@@ -15,6 +15,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeF
 use rustix::process::pivot_root;
 use xenpod_protocol::message::{CreateContainer, mount::Source};
 
+use super::devices;
 use crate::error::{Error, errno_of};
 use crate::sys;
 
@@ -31,8 +32,9 @@ pub fn set_up(spec: &CreateContainer, root: &Path, volume: &dyn Fn(&str) -> Opti
     rustix::mount::mount_change("/", MountPropagationFlags::PRIVATE | MountPropagationFlags::REC)
         .map_err(Error::mount("the root privately", "/"))?;
     let sources = open_sources(spec, volume)?;
+    let nodes = if spec.privileged { devices::all() } else { devices::chosen(&spec.devices)? };
     enter(root)?;
-    standard(spec)?;
+    standard(spec, &nodes)?;
     for (target, read_only, source) in sources {
         attach(&target, read_only, source)?;
     }
@@ -103,7 +105,7 @@ pub fn tmpfs_options(size: u64, mode: u32) -> String {
 }
 
 /// A detached mount of what `path` is.
-fn detached(at: impl AsFd, path: &Path) -> Result<OwnedFd, Error> {
+pub(super) fn detached(at: impl AsFd, path: &Path) -> Result<OwnedFd, Error> {
     let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC | OpenTreeFlags::AT_EMPTY_PATH;
     rustix::mount::open_tree(at, path, flags).map_err(Error::mount("a copy of", path.display().to_string()))
 }
@@ -134,17 +136,21 @@ fn beneath(top: &OwnedFd, path: &Path) -> rustix::io::Result<OwnedFd> {
     rustix::fs::openat2(top, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty(), resolve)
 }
 
-/// Makes the directories of `path`, one by one, each looked up beneath `top`.
+/// Makes the directories of `path`, one by one, each looked up beneath `top`. Who may write to the volume may write to
+/// them: they have the mode of what they are in.
 fn make_beneath(top: &OwnedFd, path: &Path) -> rustix::io::Result<()> {
     let mut so_far = PathBuf::new();
     for part in path.components() {
         let parent = beneath(top, &so_far)?;
         so_far.push(part);
         match part {
-            std::path::Component::Normal(name) => match rustix::fs::mkdirat(&parent, name, Mode::from(0o755)) {
-                Ok(()) | Err(Errno::EXIST) => {}
-                Err(errno) => return Err(errno),
-            },
+            std::path::Component::Normal(name) => {
+                let mode = Mode::from_raw_mode(rustix::fs::fstat(&parent)?.st_mode);
+                match rustix::fs::mkdirat(&parent, name, mode) {
+                    Ok(()) | Err(Errno::EXIST) => {}
+                    Err(errno) => return Err(errno),
+                }
+            }
             std::path::Component::CurDir => {}
             _ => return Err(Errno::XDEV),
         }
@@ -189,13 +195,13 @@ fn attach(target: &str, read_only: bool, source: Attach) -> Result<(), Error> {
     Ok(())
 }
 
-fn move_to(tree: &OwnedFd, target: &str) -> Result<(), Error> {
+pub(super) fn move_to(tree: &OwnedFd, target: &str) -> Result<(), Error> {
     // A link as the last component is followed, as everywhere in the container.
     let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_SYMLINKS;
     rustix::mount::move_mount(tree, "", CWD, target, flags).map_err(Error::mount("a volume", target))
 }
 
-fn make_directory(path: &str) -> Result<(), Error> {
+pub(super) fn make_directory(path: &str) -> Result<(), Error> {
     fs::create_dir_all(path).map_err(|e| Error::mount("a directory", path)(errno_of(&e)))
 }
 
@@ -219,7 +225,7 @@ fn make_file(path: &str) -> Result<(), Error> {
     made.map(drop).map_err(|e| Error::mount("a file", path.display().to_string())(errno_of(&e)))
 }
 
-fn open_path(path: &str) -> Result<OwnedFd, Error> {
+pub(super) fn open_path(path: &str) -> Result<OwnedFd, Error> {
     rustix::fs::open(path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty()).map_err(Error::mount("at", path))
 }
 
@@ -230,12 +236,12 @@ fn mount_type(kind: &str, target: &str, flags: MountFlags, data: &str) -> Result
 }
 
 /// /proc, /dev and /sys as container runtimes have them.
-fn standard(spec: &CreateContainer) -> Result<(), Error> {
+fn standard(spec: &CreateContainer, nodes: &[devices::Node]) -> Result<(), Error> {
     let strict = MountFlags::NOSUID | MountFlags::NODEV | MountFlags::NOEXEC;
     let system = if spec.privileged { strict } else { strict | MountFlags::RDONLY };
     mount_type("proc", "/proc", strict, "")?;
     mount_type("tmpfs", "/dev", MountFlags::NOSUID, "mode=755,size=65536k")?;
-    devices()?;
+    devices::make(nodes, spec.privileged)?;
     mount_type(
         "devpts",
         "/dev/pts",
@@ -247,28 +253,6 @@ fn standard(spec: &CreateContainer) -> Result<(), Error> {
     mount_type("tmpfs", "/dev/shm", strict, &tmpfs_options(shm_size, 0o1777))?;
     mount_type("sysfs", "/sys", system, "")?;
     mount_type("cgroup2", "/sys/fs/cgroup", system, "")
-}
-
-fn devices() -> Result<(), Error> {
-    for (name, major, minor) in
-        [("null", 1, 3), ("zero", 1, 5), ("full", 1, 7), ("random", 1, 8), ("urandom", 1, 9), ("tty", 5, 0)]
-    {
-        let path = format!("/dev/{name}");
-        let device = rustix::fs::makedev(major, minor);
-        rustix::fs::mknodat(CWD, &path, FileType::CharacterDevice, Mode::from(0o666), device)
-            .map_err(Error::mount("a device node", path))?;
-    }
-    for (name, to) in [
-        ("fd", "/proc/self/fd"),
-        ("stdin", "/proc/self/fd/0"),
-        ("stdout", "/proc/self/fd/1"),
-        ("stderr", "/proc/self/fd/2"),
-        ("ptmx", "pts/ptmx"),
-    ] {
-        let path = format!("/dev/{name}");
-        std::os::unix::fs::symlink(to, &path).map_err(|e| Error::mount("a link", path)(errno_of(&e)))?;
-    }
-    Ok(())
 }
 
 /// Puts a terminal at /dev/console.

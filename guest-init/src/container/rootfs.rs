@@ -27,7 +27,7 @@ pub struct RootFs {
 
 impl RootFs {
     /// Mounts all of it. On an error nothing is left behind.
-    pub fn new(container: &str, wanted: &Wanted, disks: &mut Disks) -> Result<Self, Halt> {
+    pub fn new(container: &str, wanted: &Wanted, privileged: bool, disks: &mut Disks) -> Result<Self, Halt> {
         let lower = disks.acquire(&wanted.image_disk, "erofs", true)?;
         let mut rootfs = Self {
             folder: Path::new(FOLDER).join(container),
@@ -35,7 +35,8 @@ impl RootFs {
             scratch: None,
             in_memory: false,
         };
-        match rootfs.build(&lower, wanted.upper.as_ref(), disks) {
+        let flags = if privileged { MountFlags::empty() } else { MountFlags::NODEV };
+        match rootfs.build(&lower, wanted.upper.as_ref(), flags, disks) {
             Ok(()) => Ok(rootfs),
             Err(halt) => {
                 rootfs.take_down(disks);
@@ -49,7 +50,7 @@ impl RootFs {
         self.folder.join("root")
     }
 
-    fn build(&mut self, lower: &Path, upper: Option<&Upper>, disks: &mut Disks) -> Result<(), Halt> {
+    fn build(&mut self, lower: &Path, upper: Option<&Upper>, flags: MountFlags, disks: &mut Disks) -> Result<(), Halt> {
         make_private(&self.folder, 0o700)?;
         let above = match upper {
             Some(Upper::Scratch(ScratchDirectory { disk, directory })) => {
@@ -78,7 +79,7 @@ impl RootFs {
         like(lower, &upper)?;
         let options = format!("lowerdir={},upperdir={},workdir={}\0", lower.display(), upper.display(), work.display());
         let data = std::ffi::CStr::from_bytes_with_nul(options.as_bytes()).ok();
-        rustix::mount::mount("overlay", &root, "overlay", MountFlags::empty(), data)
+        rustix::mount::mount("overlay", &root, "overlay", flags, data)
             .map_err(Error::mount("the container's root", root.display().to_string()))?;
         Ok(())
     }

@@ -9,7 +9,7 @@ mod process;
 mod signal;
 
 pub use entropy::add_entropy;
-pub use mount::set_mount_read_only;
+pub use mount::{set_mount_no_devices, set_mount_read_only};
 #[cfg(test)]
 pub use process::unshare_network;
 pub use process::{CloneFlags, Cloned, Program, clone, close_from, exec, install_seccomp, set_rlimit, unshare_cgroup};

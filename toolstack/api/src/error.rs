@@ -43,6 +43,8 @@ names! {
     ManifestInvalid = "org.xenpod1.Error.ManifestInvalid",
     /// The manifest asks for what xenpod does not do.
     ManifestUnsupported = "org.xenpod1.Error.ManifestUnsupported",
+    /// A config map or secret that the pod needs was not given.
+    ContentMissing = "org.xenpod1.Error.ContentMissing",
     /// The image's bytes are wrong: a digest, a length, an entry that reaches outside.
     ImageInvalid = "org.xenpod1.Error.ImageInvalid",
     /// The image cannot be had: no such repository or tag, no registry, no permission.

@@ -8,6 +8,7 @@
 //!
 //! Nothing here does I/O: parsers take `&str`, and the proxies are generated types.
 
+pub mod capability;
 pub mod error;
 pub mod ids;
 #[cfg(feature = "manifest")]

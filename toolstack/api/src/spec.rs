@@ -36,6 +36,18 @@ pub struct PodSpec {
     pub containers: Vec<ContainerSpec>,
     /// Directories that containers share.
     pub volumes: Vec<VolumeSpec>,
+    /// The group that volumes belong to, and every container too.
+    #[serde(default)]
+    pub fs_group: Option<u32>,
+    /// Limits of every container's processes.
+    #[serde(default)]
+    pub ulimits: Vec<Ulimit>,
+    /// Devices of the guest that every container sees: paths below /dev.
+    #[serde(default)]
+    pub devices: Vec<String>,
+    /// What only the daemon knows; empty in what comes from a manifest.
+    #[serde(default)]
+    pub known: Known,
     /// The domain's memory in MiB, the kernel's own share included.
     pub memory_mib: u64,
     /// The domain's vCPUs.
@@ -162,6 +174,10 @@ pub struct ContainerSpec {
     pub working_dir: Option<String>,
     /// Added to the image's environment, in order, `$(NAME)` expanded.
     pub env: Vec<(String, String)>,
+    /// All of the environment, in order, when some of it is known only in the guest: then `env` is empty, and `$(NAME)` in
+    /// it, in `command` and in `args` is expanded there.
+    #[serde(default)]
+    pub late_env: Vec<LateEnv>,
     /// Give it a terminal.
     pub tty: bool,
     /// Give it a standard input that can be attached to.
@@ -218,6 +234,150 @@ impl Role {
     }
 }
 
+/// A part of an environment that is put together in the guest.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum LateEnv {
+    /// A variable.
+    Value {
+        /// Its name.
+        name: String,
+        /// Its value, `$(NAME)` not expanded yet.
+        value: String,
+    },
+    /// A fact about the pod.
+    Field {
+        /// The variable's name.
+        name: String,
+        /// The fact.
+        field: Field,
+    },
+    /// One key.
+    Key {
+        /// The variable's name.
+        name: String,
+        /// Of what.
+        source: SourceRef,
+        /// The key.
+        key: String,
+        /// It need not be there.
+        optional: bool,
+    },
+    /// Every key, in the order of their names.
+    All {
+        /// What the variables' names begin with.
+        prefix: String,
+        /// Of what.
+        source: SourceRef,
+        /// It need not be there.
+        optional: bool,
+    },
+}
+
+/// Files that are given beside the manifest.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct SourceRef {
+    /// Which kind.
+    pub kind: SourceKind,
+    /// Its name.
+    pub name: String,
+}
+
+impl std::fmt::Display for SourceRef {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {:?}", self.kind.as_str(), self.name)
+    }
+}
+
+/// The kind of a [`SourceRef`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum SourceKind {
+    /// What may be seen by all.
+    ConfigMap,
+    /// What may not.
+    Secret,
+}
+
+impl SourceKind {
+    /// In words.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::ConfigMap => "config map",
+            Self::Secret => "secret",
+        }
+    }
+}
+
+/// A limit of processes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ulimit {
+    /// `RLIMIT_*` of `<asm-generic/resource.h>`.
+    pub resource: u32,
+    /// The soft limit; all ones is none.
+    pub soft: u64,
+    /// The hard limit; likewise.
+    pub hard: u64,
+}
+
+/// A fact about the pod, for its containers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Field {
+    /// Its name.
+    Name,
+    /// `default`.
+    Namespace,
+    /// Its id.
+    Uid,
+    /// All labels, a line each.
+    Labels,
+    /// All annotations, a line each.
+    Annotations,
+    /// One label; nothing when there is none.
+    Label(String),
+    /// One annotation; nothing when there is none.
+    Annotation(String),
+    /// Its first address.
+    PodIp,
+    /// Its addresses, with commas.
+    PodIps,
+    /// The name of the host.
+    NodeName,
+}
+
+impl Field {
+    /// What it is for this pod.
+    #[must_use]
+    pub fn value(&self, pod: &PodSpec) -> String {
+        // As the kubelet writes a map into a file: sorted, values quoted.
+        let lines = |map: &BTreeMap<String, String>| -> String {
+            map.iter().map(|(k, v)| format!("{k}={v:?}")).collect::<Vec<_>>().join("\n")
+        };
+        match self {
+            Self::Name => pod.name.clone(),
+            Self::Namespace => "default".into(),
+            Self::Uid => pod.known.uid.clone(),
+            Self::Labels => lines(&pod.labels),
+            Self::Annotations => lines(&pod.annotations),
+            Self::Label(key) => pod.labels.get(key).cloned().unwrap_or_default(),
+            Self::Annotation(key) => pod.annotations.get(key).cloned().unwrap_or_default(),
+            Self::PodIp => pod.known.ips.first().map(ToString::to_string).unwrap_or_default(),
+            Self::PodIps => pod.known.ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
+            Self::NodeName => pod.known.node_name.clone(),
+        }
+    }
+}
+
+/// What the daemon adds to a manifest when it makes the pod.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Known {
+    /// The pod's id.
+    pub uid: String,
+    /// The host's name.
+    pub node_name: String,
+    /// Its addresses.
+    pub ips: Vec<std::net::IpAddr>,
+}
+
 /// Who a container runs as and what it may do.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SecuritySpec {
@@ -239,6 +399,12 @@ pub struct SecuritySpec {
     pub allow_privilege_escalation: bool,
     /// The system call filter.
     pub seccomp: Seccomp,
+    /// Everything the pod's domain can do: all capabilities, all devices, /sys and /proc writable, no filter.
+    #[serde(default)]
+    pub privileged: bool,
+    /// Nothing of /proc and /sys is hidden or write-protected.
+    #[serde(default)]
+    pub unmasked_proc: bool,
 }
 
 impl Default for SecuritySpec {
@@ -253,17 +419,26 @@ impl Default for SecuritySpec {
             read_only_root: false,
             allow_privilege_escalation: true,
             seccomp: Seccomp::RuntimeDefault,
+            privileged: false,
+            unmasked_proc: false,
         }
     }
 }
 
 /// The system call filter of a container.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Seccomp {
     /// The filter that container engines install.
     RuntimeDefault,
     /// None.
     Unconfined,
+    /// One of the host's own profiles.
+    Localhost {
+        /// Its path in the folder of profiles.
+        profile: String,
+        /// What it was compiled to when the pod was made, in hexadecimal; empty in what comes from a manifest.
+        program: String,
+    },
 }
 
 /// A container's limits.
@@ -288,6 +463,9 @@ pub struct MountSpec {
     pub path: String,
     /// It cannot be written.
     pub read_only: bool,
+    /// What of the volume is seen: a path in it; empty for all.
+    #[serde(default)]
+    pub sub_path: String,
 }
 
 /// A port, for information.
@@ -308,6 +486,9 @@ pub struct VolumeSpec {
     pub name: String,
     /// Its kind.
     pub kind: VolumeKind,
+    /// The user and the group that it belongs to, when not root and [`PodSpec::fs_group`].
+    #[serde(default)]
+    pub owner: Option<(u32, u32)>,
 }
 
 /// The kind of a volume.
@@ -320,4 +501,50 @@ pub enum VolumeKind {
     },
     /// Empty at the start, gone with the pod, beside the writable layers.
     EmptyDirScratch,
+    /// Empty at the start, gone with the pod, on a disk of its own.
+    EmptyDirDisk {
+        /// The disk's size in bytes.
+        size_limit: u64,
+    },
+    /// Files in the guest's memory, from what was given beside the manifest.
+    Files {
+        /// The mode of files whose item does not say.
+        default_mode: u32,
+        /// Where they come from; of two with one path the later one counts.
+        sources: Vec<FileSource>,
+    },
+}
+
+/// Where files of a volume come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FileSource {
+    /// Keys of a config map or secret, each a file.
+    Keys {
+        /// Of what.
+        source: SourceRef,
+        /// Neither it nor its keys need be there.
+        optional: bool,
+        /// Which keys; all when empty.
+        items: Vec<KeyItem>,
+    },
+    /// A file that says something about the pod.
+    Field {
+        /// Its path in the volume.
+        path: String,
+        /// What it says.
+        field: Field,
+        /// Its mode.
+        mode: Option<u32>,
+    },
+}
+
+/// One key as a file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyItem {
+    /// The key.
+    pub key: String,
+    /// The file's path in the volume.
+    pub path: String,
+    /// Its mode.
+    pub mode: Option<u32>,
 }

@@ -26,7 +26,7 @@ pub enum Command {
     /// Create a pod without starting it.
     Create(Create),
     /// Start created or stopped pods.
-    Start(Pods),
+    Start(Start),
     /// Stop pods: the stop signal, a time of grace, then the end.
     Stop(Stop),
     /// Remove pods.
@@ -82,10 +82,23 @@ pub enum Command {
     },
 }
 
+/// What a manifest refers to.
+#[derive(Debug, Default, Args)]
+pub struct Given {
+    /// Give the config map NAME: a file's content under KEY (the file's name when it is not said), or every file of a
+    /// folder. May be given often; `-` is standard input.
+    #[arg(long, value_name = "NAME=[KEY=]PATH")]
+    pub config_map: Vec<String>,
+    /// Give the secret NAME, in the same way. It is passed as a file descriptor and kept in memory only.
+    #[arg(long, value_name = "NAME=[KEY=]PATH")]
+    pub secret: Vec<String>,
+}
+
 /// What a pod is made of when no manifest is given.
 #[derive(Debug, Args)]
 pub struct Shape {
-    /// Take the pod from a Kubernetes Pod manifest; `-` is standard input.
+    /// Take the pod from a Kubernetes Pod manifest; `-` is standard input. ConfigMaps and Secrets may stand beside it, as
+    /// further documents of the file.
     #[arg(short, long, value_name = "POD.yaml", conflicts_with_all = ["image", "name", "memory", "cpus", "env", "entrypoint", "label", "user", "workdir", "read_only", "interactive", "tty"])]
     pub file: Option<PathBuf>,
     /// The pod's name; made up when it is not given.
@@ -121,6 +134,8 @@ pub struct Shape {
     /// Let nothing be written to the image's file system.
     #[arg(long)]
     pub read_only: bool,
+    #[command(flatten)]
+    pub given: Given,
     /// The image.
     #[arg(required_unless_present = "file")]
     pub image: Option<String>,
@@ -165,6 +180,15 @@ pub struct Pods {
     /// Names or ids.
     #[arg(required = true, value_name = "POD")]
     pub pods: Vec<String>,
+}
+
+/// `start`
+#[derive(Debug, Args)]
+pub struct Start {
+    #[command(flatten)]
+    pub given: Given,
+    #[command(flatten)]
+    pub pods: Pods,
 }
 
 /// `stop`

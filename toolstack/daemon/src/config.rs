@@ -28,6 +28,8 @@ pub struct Config {
     pub kernel_args: String,
     /// CA certificates of registries, as `<dir>/<host:port>/ca.crt`.
     pub certs_dir: PathBuf,
+    /// Seccomp profiles that pods may name, as JSON.
+    pub seccomp_dir: PathBuf,
     /// Seconds that a guest may take from unpause to its Hello.
     pub boot_timeout_seconds: u32,
     /// MiB of the scratch disk of a pod that does not say; 0 keeps writable layers in the domain's memory.
@@ -85,6 +87,7 @@ impl Default for Config {
             kernel_args: "console=hvc0 quiet panic=-1 swiotlb=noforce tsc=reliable xen_blkfront.feature_persistent=0"
                 .into(),
             certs_dir: "/etc/xenpod/certs.d".into(),
+            seccomp_dir: "/etc/xenpod/seccomp".into(),
             boot_timeout_seconds: 60,
             scratch_mib: 10240,
             log_max_mib: 64,
@@ -161,6 +164,7 @@ impl Config {
             ("kernel", &config.kernel),
             ("boot_image", &config.boot_image),
             ("certs_dir", &config.certs_dir),
+            ("seccomp_dir", &config.seccomp_dir),
         ] {
             if !value.is_absolute() {
                 return wrong(key, "must be an absolute path");

@@ -151,6 +151,7 @@ fn settings(config: &Config) -> Settings {
         log_max_bytes: config.log_max_mib << 20,
         log_journald: config.log_journald,
         scratch_bytes: config.scratch_mib << 20,
+        seccomp_dir: config.seccomp_dir.clone(),
         ..Settings::default()
     }
 }

@@ -1,8 +1,13 @@
 //! From the typed Pod to a [`PodSpec`]: defaults filled in, every value checked.
 
 mod container;
+mod env;
 mod health;
 mod pod;
+mod security;
+mod volumes;
+
+pub use volumes::{is_key, is_source_name};
 
 pub use pod::MAX_CONTAINERS;
 

@@ -8,12 +8,13 @@
 //! [`Problem`] with its path and its line, and all of them are reported at once.
 
 mod convert;
-mod expand;
 mod locate;
 mod support;
 
 pub use convert::MAX_CONTAINERS;
 use serde_yaml::Value;
+
+pub use convert::{is_key, is_source_name};
 
 use crate::error::ErrorName;
 use crate::spec::{ContainerSpec, PodSpec};

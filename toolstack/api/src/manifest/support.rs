@@ -45,11 +45,27 @@ const SUPPORTED: &[(&str, Field)] = &[
     ("spec.securityContext.runAsGroup", Any),
     ("spec.securityContext.runAsNonRoot", Any),
     ("spec.securityContext.supplementalGroups", Any),
-    ("spec.securityContext.seccompProfile.type", Any),
+    ("spec.securityContext.seccompProfile", Any),
     ("spec.securityContext.sysctls[].name", Any),
     ("spec.securityContext.sysctls[].value", Any),
+    ("spec.securityContext.fsGroup", Any),
+    // There is nothing in a fresh volume that would need to be changed.
+    ("spec.securityContext.fsGroupChangePolicy", Any),
+    ("spec.securityContext.supplementalGroupsPolicy", Only("Merge")),
     ("spec.volumes[].name", Any),
     ("spec.volumes[].emptyDir", Any),
+    ("spec.volumes[].configMap", Any),
+    ("spec.volumes[].secret", Any),
+    ("spec.volumes[].downwardAPI.defaultMode", Any),
+    ("spec.volumes[].downwardAPI.items[].path", Any),
+    ("spec.volumes[].downwardAPI.items[].mode", Any),
+    ("spec.volumes[].downwardAPI.items[].fieldRef", Any),
+    ("spec.volumes[].projected.defaultMode", Any),
+    ("spec.volumes[].projected.sources[].configMap", Any),
+    ("spec.volumes[].projected.sources[].secret", Any),
+    ("spec.volumes[].projected.sources[].downwardAPI.items[].path", Any),
+    ("spec.volumes[].projected.sources[].downwardAPI.items[].mode", Any),
+    ("spec.volumes[].projected.sources[].downwardAPI.items[].fieldRef", Any),
     ("spec.containers[].name", Any),
     ("spec.containers[].image", Any),
     ("spec.containers[].imagePullPolicy", Any),
@@ -58,6 +74,12 @@ const SUPPORTED: &[(&str, Field)] = &[
     ("spec.containers[].workingDir", Any),
     ("spec.containers[].env[].name", Any),
     ("spec.containers[].env[].value", Any),
+    ("spec.containers[].env[].valueFrom.configMapKeyRef", Any),
+    ("spec.containers[].env[].valueFrom.secretKeyRef", Any),
+    ("spec.containers[].env[].valueFrom.fieldRef", Any),
+    ("spec.containers[].envFrom[].prefix", Any),
+    ("spec.containers[].envFrom[].configMapRef", Any),
+    ("spec.containers[].envFrom[].secretRef", Any),
     ("spec.containers[].tty", Any),
     ("spec.containers[].stdin", Any),
     ("spec.containers[].stdinOnce", Any),
@@ -73,11 +95,11 @@ const SUPPORTED: &[(&str, Field)] = &[
     ("spec.containers[].securityContext.runAsNonRoot", Any),
     ("spec.containers[].securityContext.readOnlyRootFilesystem", Any),
     ("spec.containers[].securityContext.allowPrivilegeEscalation", Any),
-    ("spec.containers[].securityContext.privileged", Only("false")),
-    ("spec.containers[].securityContext.procMount", Only("Default")),
+    ("spec.containers[].securityContext.privileged", Any),
+    ("spec.containers[].securityContext.procMount", Any),
     ("spec.containers[].securityContext.capabilities.add", Any),
     ("spec.containers[].securityContext.capabilities.drop", Any),
-    ("spec.containers[].securityContext.seccompProfile.type", Any),
+    ("spec.containers[].securityContext.seccompProfile", Any),
     ("spec.containers[].restartPolicy", Any),
     ("spec.containers[].livenessProbe.exec.command", Any),
     ("spec.containers[].livenessProbe.httpGet.scheme", Any),
@@ -104,6 +126,8 @@ const SUPPORTED: &[(&str, Field)] = &[
     ("spec.containers[].volumeMounts[].name", Any),
     ("spec.containers[].volumeMounts[].mountPath", Any),
     ("spec.containers[].volumeMounts[].readOnly", Any),
+    ("spec.containers[].volumeMounts[].subPath", Any),
+    ("spec.containers[].volumeMounts[].mountPropagation", Only("None")),
 ];
 
 /// Every field of `pod` that is not in the table.
@@ -200,6 +224,27 @@ pub(super) fn numbers_to_quantities(pod: &mut Value) {
     }
     for volume in spec.get_mut("volumes").and_then(Value::as_sequence_mut).into_iter().flatten() {
         volume.get_mut("emptyDir").and_then(|e| e.get_mut("sizeLimit")).into_iter().for_each(to_string);
+        octal_modes(volume);
+    }
+}
+
+/// Kubernetes reads YAML 1.1, where `0400` is a number of base 8; YAML 1.2 takes it for a text.
+fn octal_modes(value: &mut Value) {
+    match value {
+        Value::Mapping(map) => {
+            for (key, below) in map.iter_mut() {
+                let octal = match (key.as_str(), below.as_str()) {
+                    (Some("mode" | "defaultMode"), Some(text)) => text.strip_prefix('0'),
+                    _ => None,
+                };
+                match octal.and_then(|digits| i32::from_str_radix(digits, 8).ok()) {
+                    Some(mode) => *below = Value::Number(mode.into()),
+                    None => octal_modes(below),
+                }
+            }
+        }
+        Value::Sequence(items) => items.iter_mut().for_each(octal_modes),
+        _ => {}
     }
 }
 

@@ -4,14 +4,19 @@ use std::collections::HashMap;
 use std::process::ExitCode;
 
 use super::print_names;
-use crate::cli::Pods;
+use crate::cli::{Pods, Start};
 use crate::client::{Client, each};
 use crate::failure::Failure;
+use crate::given::Given;
 use crate::progress;
 
-pub async fn start(client: &Client, args: Pods, json: bool) -> Result<ExitCode, Failure> {
-    let done = each(&args.pods, async |name| {
-        let job = client.pod(name).await?.start(HashMap::new()).await?;
+pub async fn start(client: &Client, args: Start, json: bool) -> Result<ExitCode, Failure> {
+    let mut given = Given::default();
+    given.add(&args.given)?;
+    let done = each(&args.pods.pods, async |name| {
+        let mut options = HashMap::new();
+        given.to_options(&mut options)?;
+        let job = client.pod(name).await?.start(options).await?;
         progress::wait(&client.bus, &job).await?;
         Ok(name.to_string())
     });

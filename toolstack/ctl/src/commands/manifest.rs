@@ -6,10 +6,19 @@ use std::path::Path;
 use serde_json::{Map, Value, json};
 
 use crate::cli::{ContainerCreate, Shape};
+use crate::documents;
 use crate::failure::Failure;
+use crate::given::Given;
 
-/// The manifest's text. `once`: the container's standard input, if it has one, ends with the first who is attached to it.
-pub fn text(shape: &Shape, once: bool) -> Result<String, Failure> {
+/// The manifest's text, and what is given beside it. `once`: the container's standard input, if it has one, ends with the
+/// first who is attached to it.
+pub fn text(shape: &Shape, once: bool) -> Result<(String, Given), Failure> {
+    let (text, mut given) = documents::split(given_or_made(shape, once)?)?;
+    given.add(&shape.given)?;
+    Ok((text, given))
+}
+
+fn given_or_made(shape: &Shape, once: bool) -> Result<String, Failure> {
     match &shape.file {
         Some(file) => read(file),
         // JSON is YAML.
@@ -106,12 +115,33 @@ fn from_options(shape: &Shape, once: bool) -> Result<Value, Failure> {
     if let Some(dir) = &shape.workdir {
         container["workingDir"] = json!(dir);
     }
+    let volumes = volumes(shape, &mut container);
     Ok(json!({
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {"name": name, "labels": labels, "annotations": annotations},
-        "spec": {"restartPolicy": "Never", "containers": [container]},
+        "spec": {"restartPolicy": "Never", "containers": [container], "volumes": volumes},
     }))
+}
+
+/// Without a manifest a secret is seen at /run/secrets/NAME and a config map at /run/configs/NAME.
+fn volumes(shape: &Shape, container: &mut Value) -> Vec<Value> {
+    let (mut volumes, mut mounts) = (Vec::new(), Vec::new());
+    let given = [("secret", "secretName", &shape.given.secret), ("configMap", "name", &shape.given.config_map)];
+    for (kind, name_key, list) in given {
+        let mut names: Vec<&str> = list.iter().map(|g| g.split('=').next().unwrap_or_default()).collect();
+        names.sort_unstable();
+        names.dedup();
+        for name in names {
+            let volume = format!("given-{}", volumes.len());
+            let source = Map::from_iter([(name_key.to_string(), Value::from(name))]);
+            volumes.push(json!({"name": volume, kind: source}));
+            let folder = if kind == "secret" { "secrets" } else { "configs" };
+            mounts.push(json!({"name": volume, "mountPath": format!("/run/{folder}/{name}")}));
+        }
+    }
+    container["volumeMounts"] = json!(mounts);
+    volumes
 }
 
 /// A name for a pod that was given none: the image's last part and something random.
@@ -170,6 +200,20 @@ mod tests {
         let env = json!([{"name": "A", "value": "$$x"}]);
         let args = ["sh", "-c", "$$HOME"];
         assert_eq!(made, json!({"name": "tool", "image": "img", "env": env, "args": args, "workingDir": "/srv"}));
+    }
+
+    #[test]
+    fn what_is_given_without_a_manifest_has_its_place() {
+        let pod =
+            from_options(&shape("xenpodctl create --secret db=pw=/x --secret db=u=/y --config-map app=/z img"), false)
+                .unwrap();
+        assert_eq!(
+            pod["spec"]["volumes"],
+            json!([{"name": "given-0", "secret": {"secretName": "db"}}, {"name": "given-1", "configMap": {"name": "app"}}])
+        );
+        let mounts = &pod["spec"]["containers"][0]["volumeMounts"];
+        assert_eq!(mounts[0], json!({"name": "given-0", "mountPath": "/run/secrets/db"}));
+        assert_eq!(mounts[1]["mountPath"], "/run/configs/app");
     }
 
     #[test]

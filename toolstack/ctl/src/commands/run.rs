@@ -21,8 +21,10 @@ pub async fn run(client: &Client, args: cli::Run, json: bool) -> Result<ExitCode
     if !args.detach {
         no_json(json, "run without --detach")?;
     }
-    let text = manifest::text(&args.shape, !args.detach)?;
-    let (job, path) = client.manager.create_pod(&text, HashMap::new()).await?;
+    let (text, given) = manifest::text(&args.shape, !args.detach)?;
+    let mut options = HashMap::new();
+    given.to_options(&mut options)?;
+    let (job, path) = client.manager.create_pod(&text, options).await?;
     progress::wait(&client.bus, &job).await?;
     let pod = client.pod_at(path).await?;
     let outcome = foreground(client, &pod, &args, json).await;

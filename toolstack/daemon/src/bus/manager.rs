@@ -45,6 +45,7 @@ pub(super) async fn call(
             let (manifest, given): (String, Given) = body.deserialize()?;
             let mut options = Options::new(given);
             let start = options.flag("start")?;
+            let contents = super::contents::Given::take(&mut options)?;
             options.end()?;
             let spec = xenpod_api::manifest::parse(&manifest).map_err(Failure::from)?;
             check(service, caller, header, Action::CreatePods, "create", &spec.name).await?;
@@ -52,7 +53,8 @@ pub(super) async fn call(
             if state == "no-xen" {
                 return Err(BusError::new(ErrorName::NoXen, why));
             }
-            let request = CreateRequest { manifest, spec, owner_uid: caller.uid, start };
+            let contents = contents.read().await?;
+            let request = CreateRequest { manifest, spec, owner_uid: caller.uid, start, contents };
             let (job, pod) = service.engine.create(request).await?;
             Reply::with((job_object(job.id())?, path(pod.id.path()).unwrap_or_default()))
         }

@@ -13,6 +13,7 @@
 mod access;
 mod caller;
 mod container;
+mod contents;
 mod error;
 mod exec;
 mod image;

@@ -31,9 +31,12 @@ pub(super) async fn call(
     let engine = &service.engine;
     match member {
         "Start" => {
-            Options::new(body.deserialize()?).end()?;
+            let mut options = Options::new(body.deserialize()?);
+            let contents = super::contents::Given::take(&mut options)?;
+            options.end()?;
             may("start").await?;
-            let job = engine.ask(pod, caller.uid, JobKind::Start, |job| Ask::Start { job })?;
+            let contents = contents.read().await?;
+            let job = engine.ask(pod, caller.uid, JobKind::Start, |job| Ask::Start { contents, job })?;
             Reply::with(job_object(job.id())?)
         }
         "Stop" => {

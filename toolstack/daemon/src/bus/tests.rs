@@ -415,6 +415,51 @@ fn streams_travel_as_descriptors() {
     });
 }
 
+#[test]
+fn secrets_are_descriptors_and_config_maps_may_be_texts() {
+    with_service(async |place| {
+        use std::io::Write;
+        let (connection, manager) = place.client().await;
+        let text = manifest("web").replace(
+            "  containers:",
+            "  volumes: [{name: k, secret: {secretName: db}}, {name: c, configMap: {name: app}}]\n  containers:",
+        );
+        let (name, said) = error(manager.create_pod(&text, none()).await);
+        assert_eq!(name, "org.xenpod1.Error.ContentMissing");
+        assert!(said.contains("volume \"k\" needs secret \"db\""), "{said}");
+
+        let maps = |value: &'static str| HashMap::from([("app", HashMap::from([("a.conf", value)]))]);
+        let as_text =
+            HashMap::from([("secrets", Variant::from(HashMap::from([("db", HashMap::from([("pw", "hush")]))])))]);
+        let (name, said) = error(manager.create_pod(&text, as_text).await);
+        assert_eq!(name, "org.freedesktop.DBus.Error.InvalidArgs");
+        assert_eq!(said, "option secrets must be of type a{sa{sh}}: names, keys, and a file descriptor for each");
+
+        let secret = |file: std::os::fd::OwnedFd| {
+            Variant::from(HashMap::from([("db", HashMap::from([("pw", zbus::Fd::from(file))]))]))
+        };
+        let (pipe, _other) = rustix::pipe::pipe().unwrap();
+        let piped = HashMap::from([("secrets", secret(pipe)), ("config_maps", Variant::from(maps("x")))]);
+        let (name, said) = error(manager.create_pod(&text, piped).await);
+        assert_eq!(name, "org.freedesktop.DBus.Error.InvalidArgs");
+        assert_eq!(said, "secret \"db\", key \"pw\": the descriptor must be of a regular file or a memfd, not on FUSE");
+        assert!(place.engine.list().is_empty(), "something was left behind");
+
+        let mut file = tempfile::tempfile().unwrap();
+        file.write_all(b"hush").unwrap();
+        let given = HashMap::from([("secrets", secret(file.into())), ("config_maps", Variant::from(maps("x=1")))]);
+        let (job, path) = manager.create_pod(&text, given).await.unwrap();
+        done(&connection, &job).await;
+        let pod =
+            PodProxy::builder(&connection).path(&path).cache_properties(CacheProperties::No).build().await.unwrap();
+        done(&connection, &pod.start(none()).await.unwrap()).await;
+        let properties =
+            PropertiesProxy::builder(&connection).destination("org.xenpod1").path(&path).build().await.unwrap();
+        let all = properties.get_all(InterfaceName::try_from("org.xenpod1.Pod").unwrap()).await.unwrap();
+        assert!(!format!("{all:?}").contains("hush"), "{all:?}");
+    });
+}
+
 /// Methods with the signature of their input, or properties with their type.
 pub(super) type Members = Vec<(String, String)>;
 

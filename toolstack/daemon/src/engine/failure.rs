@@ -109,6 +109,21 @@ pub enum Failure {
         /// What is wrong.
         why: String,
     },
+    /// A config map or secret, or a key of one, that the pod needs and nobody has given.
+    #[error("pod {pod}: {who} needs {what}, which was not given; {how}")]
+    ContentMissing {
+        /// The pod.
+        pod: String,
+        /// What needs it: a volume, a variable.
+        who: String,
+        /// What is missing.
+        what: String,
+        /// What to do.
+        how: String,
+    },
+    /// A config map or secret that cannot be what it is to be.
+    #[error("{0}")]
+    BadContents(String),
     /// The domain.
     #[error("pod {pod}: {source}")]
     Domain {
@@ -216,6 +231,8 @@ impl Failure {
             Self::NoSuchImage(_) => N::NoSuchImage,
             Self::Image { source, .. } => image_name(source),
             Self::BadContainer { .. } => N::ManifestInvalid,
+            Self::ContentMissing { .. } => N::ContentMissing,
+            Self::BadContents(_) => N::InvalidArgs,
             Self::Domain { source, .. } => domain_name(source),
             Self::Device { .. } => N::DeviceFailed,
             Self::Net { .. } => N::NetworkFailed,

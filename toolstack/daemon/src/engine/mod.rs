@@ -11,6 +11,7 @@
 //! start-up uses as well.
 
 pub mod container_verbs;
+pub mod contents;
 pub mod exec;
 mod failure;
 pub mod jobs;
@@ -21,6 +22,7 @@ pub mod reconcile;
 mod status;
 pub mod streams;
 pub mod transition;
+mod volumes;
 mod watcher;
 pub mod world;
 
@@ -34,7 +36,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{mpsc, oneshot};
 use xenpod_api::ids::PodId;
-use xenpod_api::spec::{ContainerSpec, PodSpec, PullPolicy};
+use xenpod_api::spec::{ContainerSpec, Known, LateEnv, PodSpec, PullPolicy, Seccomp};
 use xenpod_api::state::{ContainerState, ExitReason, PodState};
 
 pub use failure::Failure;
@@ -43,6 +45,8 @@ pub use status::PodStatus;
 
 use crate::clock;
 use crate::journal::{ContainerRecord, ImageUse, Intent, Record, VERSION};
+use crate::security::seccomp;
+use contents::Contents;
 use jobs::{Job, JobKind, Jobs};
 use pod::{Ask, ContainerAsk};
 use world::{ImageError, ImageInfo, ImportKind, World};
@@ -85,6 +89,8 @@ pub struct CreateRequest {
     pub owner_uid: u32,
     /// Start it too.
     pub start: bool,
+    /// What is given beside the manifest.
+    pub contents: Contents,
 }
 
 #[derive(Default)]
@@ -160,6 +166,11 @@ impl Engine {
         let asked = std::time::Instant::now();
         let name = request.spec.name.clone();
         let id = PodId::new(self.world.journal.tag());
+        request.contents.check(&request.spec)?;
+        let mut request = request;
+        for container in &mut request.spec.containers {
+            self.profile(&name, container)?;
+        }
         {
             let mut pods = self.pods();
             if pods.by_name.contains_key(&name) {
@@ -189,13 +200,27 @@ impl Engine {
         result
     }
 
+    /// Compiles the host's own filter that a container asks for: it keeps that, whatever becomes of the file.
+    fn profile(&self, pod: &str, container: &mut ContainerSpec) -> Result<(), Failure> {
+        let caps = crate::security::capabilities(&container.security).unwrap_or(0);
+        if let Seccomp::Localhost { profile, program } = &mut container.security.seccomp {
+            let loaded = seccomp::profile::load(&self.world.settings.seccomp_dir, profile, caps);
+            let loaded = loaded.map_err(|e| {
+                let (pod, container) = (pod.to_owned(), container.name.clone());
+                Failure::BadContainer { pod, container, why: e.to_string() }
+            })?;
+            *program = seccomp::to_hex(&loaded);
+        }
+        Ok(())
+    }
+
     async fn begin(
         self: &Arc<Self>,
         id: PodId,
         request: CreateRequest,
         asked: std::time::Instant,
     ) -> Result<(Job, PodHandle), Failure> {
-        let CreateRequest { manifest, spec, owner_uid, start } = request;
+        let CreateRequest { manifest, mut spec, owner_uid, start, contents } = request;
         let refuse = |source| Failure::Net { pod: spec.name.clone(), source };
         let mut lease = self.world.net.allocate(id, spec.ipv4).map_err(refuse)?;
         if let Some(mac) = spec.mac {
@@ -205,6 +230,11 @@ impl Engine {
             }
             lease.mac = mac;
         }
+        spec.known = Known {
+            uid: id.to_string(),
+            node_name: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+            ips: self.world.net.settings(&lease).addresses.iter().map(|(ip, _)| *ip).collect(),
+        };
         let containers = spec
             .containers
             .iter()
@@ -252,7 +282,7 @@ impl Engine {
         let handle = self.adopt(record.clone(), Some(asked));
         // Before the pod's task can tell of it. One that cannot be recorded is told to be gone.
         let _ = self.changes.send(Change::PodNew(handle.status()));
-        handle.ask(Ask::Create { start, recorded, job: job.clone() });
+        handle.ask(Ask::Create { start, contents, recorded, job: job.clone() });
         let result = save(&self.world, record).await.map_err(Failure::from);
         if result.is_err() {
             job.end(&result);
@@ -309,13 +339,19 @@ impl Engine {
         self: &Arc<Self>,
         pod: &PodHandle,
         by_uid: u32,
-        spec: ContainerSpec,
+        mut spec: ContainerSpec,
         start: bool,
     ) -> Result<Job, Failure> {
         let status = pod.status();
         transition::judge(&pod.name, transition::Verb::Container, status.state())?;
         if status.container(&spec.name).is_some() {
             return Err(Failure::ContainerExists { pod: pod.name.to_string(), container: spec.name });
+        }
+        self.profile(&pod.name, &mut spec)?;
+        if spec.late_env.iter().any(|e| matches!(e, LateEnv::Key { .. } | LateEnv::All { .. })) {
+            // The guest has what the pod's own containers need, and no more.
+            let why = "variables from config maps and secrets are for containers of the pod's manifest".into();
+            return Err(Failure::BadContainer { pod: pod.name.to_string(), container: spec.name, why });
         }
         let objects = vec![pod.id.path(), pod.id.container_path(&spec.name)];
         let job = self.jobs.begin(JobKind::CreateContainer, by_uid, objects)?;

@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 
 use xenpod_api::spec::{ContainerSpec, PodSpec, Resources, Seccomp, VolumeKind};
-use xenpod_protocol::message::{self, create_volume, mount, root_fs};
+use xenpod_protocol::message::{self, mount, root_fs, variable};
 
+use super::volumes::{plain, variables};
 use super::world::{ImageInfo, NetSettings, disk_name};
 use crate::journal::LeaseRecord;
 use crate::security::{capabilities, seccomp};
@@ -21,6 +22,12 @@ pub fn argv(spec: &ContainerSpec, image: &ImageInfo) -> Vec<String> {
         (None, None) => (&image.entrypoint, &image.cmd),
     };
     head.iter().chain(tail).cloned().collect()
+}
+
+/// The same for a container whose words are expanded in the guest: the image's are not.
+fn late_argv(spec: &ContainerSpec, image: &ImageInfo) -> Vec<String> {
+    let plain = |words: &[String]| words.iter().map(|w| plain(w)).collect();
+    argv(spec, &ImageInfo { entrypoint: plain(&image.entrypoint), cmd: plain(&image.cmd), ..ImageInfo::default() })
 }
 
 /// Who it runs as, as `user[:group]`.
@@ -96,12 +103,15 @@ fn environment(spec: &ContainerSpec, image: &ImageInfo, hostname: &str, more: &[
 fn process(pod: &PodSpec, spec: &ContainerSpec, image: &ImageInfo) -> message::Process {
     // `check` has refused what this could refuse.
     let caps = capabilities(&spec.security).unwrap_or(0);
+    let late = !spec.late_env.is_empty();
     message::Process {
-        argv: argv(spec, image),
+        argv: if late { late_argv(spec, image) } else { argv(spec, image) },
+        variables: variables(pod, spec),
+        expand_argv: late,
         env: environment(spec, image, &pod.hostname, &[]),
         cwd: spec.working_dir.clone().unwrap_or_else(|| image.working_dir.clone()),
         user: user(spec, image),
-        additional_gids: spec.security.supplemental_groups.clone(),
+        additional_gids: spec.security.supplemental_groups.iter().copied().chain(pod.fs_group).collect(),
         tty: spec.tty.then_some(message::Tty { rows: 24, columns: 80 }),
         capabilities: Some(message::Capabilities {
             bounding: caps,
@@ -111,12 +121,15 @@ fn process(pod: &PodSpec, spec: &ContainerSpec, image: &ImageInfo) -> message::P
             ambient: 0,
         }),
         no_new_privileges: !spec.security.allow_privilege_escalation,
-        seccomp: match spec.security.seccomp {
+        seccomp: match &spec.security.seccomp {
             Seccomp::RuntimeDefault => seccomp::runtime_default(caps),
             Seccomp::Unconfined => Vec::new(),
+            // Made of what was compiled; should the record be damaged, the narrower one is better than none.
+            Seccomp::Localhost { program, .. } => {
+                seccomp::from_hex(program).filter(|p| !p.is_empty()).unwrap_or_else(|| seccomp::runtime_default(caps))
+            }
         },
-        // What systemd gives services: programs that close every descriptor up to the limit stay fast.
-        rlimits: vec![message::Rlimit { resource: RLIMIT_NOFILE, soft: 1024, hard: 524_288 }],
+        rlimits: rlimits(pod),
         oom_score_adj: 0,
         umask: None,
     }
@@ -124,6 +137,23 @@ fn process(pod: &PodSpec, spec: &ContainerSpec, image: &ImageInfo) -> message::P
 
 /// `RLIMIT_NOFILE` of `<asm-generic/resource.h>`.
 const RLIMIT_NOFILE: u32 = 7;
+
+/// What the manifest says, and for descriptors, when it says nothing, what systemd gives services: programs that close every
+/// descriptor up to the limit stay fast.
+fn rlimits(pod: &PodSpec) -> Vec<message::Rlimit> {
+    let own = pod.ulimits.iter().map(|l| message::Rlimit { resource: l.resource, soft: l.soft, hard: l.hard });
+    let mut all: Vec<_> = own.collect();
+    if !all.iter().any(|l| l.resource == RLIMIT_NOFILE) {
+        all.push(message::Rlimit { resource: RLIMIT_NOFILE, soft: 1024, hard: 524_288 });
+    }
+    all
+}
+
+/// Whether a sysctl is of an ipc namespace, of which each container has its own (ipc/ipc_sysctl.c, ipc/mq_sysctl.c).
+fn of_ipc(name: &str) -> bool {
+    let name = name.replace('/', ".");
+    ["kernel.shm", "kernel.msg", "kernel.sem", "fs.mqueue."].iter().any(|start| name.starts_with(start))
+}
 
 /// A further process in a container, as it was asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -146,7 +176,15 @@ pub struct ExecSpec {
 pub fn exec_process(pod: &PodSpec, spec: &ContainerSpec, image: &ImageInfo, exec: &ExecSpec) -> message::Process {
     let mut process = process(pod, spec, image);
     process.argv.clone_from(&exec.command);
+    process.expand_argv = false;
     process.env = environment(spec, image, &pod.hostname, &exec.env);
+    if !process.variables.is_empty() {
+        // What is asked for now counts more than what the manifest says.
+        process.variables.extend(exec.env.iter().map(|pair| {
+            let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+            message::Variable { name: name.into(), value: Some(variable::Value::Text(plain(value))) }
+        }));
+    }
     process.tty = exec.tty.map(|(rows, columns)| message::Tty { rows, columns });
     if let Some(cwd) = &exec.cwd {
         process.cwd.clone_from(cwd);
@@ -213,6 +251,7 @@ pub fn create(
         }),
         None => root_fs::Upper::Tmpfs(message::Tmpfs { size: 0, mode: 0o755 }),
     };
+    let unmasked = spec.security.privileged || spec.security.unmasked_proc;
     message::CreateContainer {
         name: spec.name.clone(),
         id: format!("{}/{}", pod.name, spec.name),
@@ -228,18 +267,21 @@ pub fn create(
             .map(|m| message::Mount {
                 source: Some(mount::Source::Volume(m.volume.clone())),
                 target: m.path.clone(),
-                sub_path: String::new(),
-                read_only: m.read_only,
+                sub_path: m.sub_path.clone(),
+                // Files that were given are the same for all.
+                read_only: m.read_only
+                    || pod.volumes.iter().any(|v| v.name == m.volume && matches!(v.kind, VolumeKind::Files { .. })),
             })
             .collect(),
         resources: Some(resources(&spec.resources)),
-        masked_paths: MASKED.map(String::from).into(),
-        readonly_paths: READ_ONLY.map(String::from).into(),
+        masked_paths: if unmasked { Vec::new() } else { MASKED.map(String::from).into() },
+        readonly_paths: if unmasked { Vec::new() } else { READ_ONLY.map(String::from).into() },
         stdio: Some(stdio),
         pod_etc_files: true,
         shm_size: 0,
-        sysctls: BTreeMap::new(),
-        privileged: false,
+        sysctls: pod.sysctls.clone().into_iter().filter(|(name, _)| of_ipc(name)).collect(),
+        privileged: spec.security.privileged,
+        devices: pod.devices.clone(),
     }
 }
 
@@ -253,27 +295,6 @@ pub fn rename(create: &mut message::CreateContainer, key: &str) {
     if let Some(root_fs::Upper::Scratch(scratch)) = upper {
         scratch.directory = format!("c-{key}");
     }
-}
-
-/// The pod's volumes.
-pub fn volumes(pod: &PodSpec, scratch: Option<usize>) -> Vec<message::CreateVolume> {
-    pod.volumes
-        .iter()
-        .map(|v| {
-            let memory = |size| create_volume::Source::Tmpfs(message::Tmpfs { size, mode: 0 });
-            let source = match (&v.kind, scratch) {
-                (VolumeKind::EmptyDirMemory { size_limit }, _) => memory(size_limit.unwrap_or(0)),
-                (VolumeKind::EmptyDirScratch, Some(index)) => {
-                    create_volume::Source::Scratch(message::ScratchDirectory {
-                        disk: disk_name(index),
-                        directory: format!("v-{}", v.name),
-                    })
-                }
-                (VolumeKind::EmptyDirScratch, None) => memory(0),
-            };
-            message::CreateVolume { name: v.name.clone(), source: Some(source) }
-        })
-        .collect()
 }
 
 /// The pod's own settings.
@@ -304,7 +325,7 @@ pub fn configure(
             options: with(&dns.options, &net.options),
         }),
         interfaces: lease.map(|l| interface(l, net)).into_iter().collect(),
-        sysctls: pod.sysctls.clone(),
+        sysctls: pod.sysctls.clone().into_iter().filter(|(name, _)| !of_ipc(name)).collect(),
         wallclock_ns,
         share_process_namespace: pod.share_process_namespace,
     }

@@ -104,7 +104,12 @@ fn limits_become_those_of_the_cgroup() {
 #[test]
 fn a_container_gets_its_image_its_layer_and_its_volumes() {
     let mut spec = pod("    securityContext: {readOnlyRootFilesystem: true, allowPrivilegeEscalation: false}\n");
-    spec.containers[0].mounts.push(MountSpec { volume: "data".into(), path: "/data".into(), read_only: true });
+    spec.containers[0].mounts.push(MountSpec {
+        volume: "data".into(),
+        path: "/data".into(),
+        read_only: true,
+        sub_path: String::new(),
+    });
     let container = &spec.containers[0];
     let made = create(&spec, container, &image(), (1, Some(2)), message::Stdio { stdin: 4, stdout: 5, stderr: 6 });
     let root = made.rootfs.unwrap();
@@ -156,4 +161,67 @@ fn the_guest_is_told_its_names_addresses_and_resolvers() {
     assert_eq!(interface.addresses[1].prefix, 64);
     assert_eq!(interface.routes[0].gateway, [10, 213, 0, 1]);
     assert_eq!(interface.routes[1].destination, [0; 16]);
+}
+
+#[test]
+fn words_that_only_the_guest_can_expand_are_left_to_it() {
+    let spec = pod("    args: ['--pw=$(PW)']\n    env: [{name: PW, valueFrom: {secretKeyRef: {name: db, key: pw}}}]\n");
+    let image = ImageInfo { entrypoint: words(&["/entry$(PW)"]), ..image() };
+    let made = create(&spec, &spec.containers[0], &image, (0, None), message::Stdio::default()).process.unwrap();
+    assert!(made.expand_argv);
+    assert_eq!(made.argv, words(&["/entry$$(PW)", "--pw=$(PW)"]), "the image's words mean what they say");
+    assert_eq!(argv(&spec.containers[0], &image), words(&["/entry$(PW)", "--pw=$(PW)"]), "what is shown");
+    assert_eq!(made.variables.len(), 1);
+    let exec = ExecSpec { command: words(&["echo", "$(PW)"]), env: words(&["A=$(PW)"]), ..ExecSpec::default() };
+    let exec = exec_process(&spec, &spec.containers[0], &image, &exec);
+    assert!(!exec.expand_argv);
+    assert_eq!(exec.variables[1].value, Some(variable::Value::Text("$$(PW)".into())));
+}
+
+#[test]
+fn files_that_were_given_cannot_be_written_and_the_volumes_group_is_everybodys() {
+    let text = "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  securityContext: {fsGroup: 9, supplementalGroups: [8]}\n  \
+                volumes: [{name: c, configMap: {name: app}}, {name: e, emptyDir: {}}]\n  containers:\n  - name: main\n    image: app\n    \
+                volumeMounts: [{name: c, mountPath: /c, subPath: k}, {name: e, mountPath: /e}]\n";
+    let spec = xenpod_api::manifest::parse(text).unwrap();
+    let made = create(&spec, &spec.containers[0], &image(), (0, None), message::Stdio::default());
+    assert_eq!(made.process.unwrap().additional_gids, [8, 9]);
+    let mounts: Vec<_> = made.mounts.iter().map(|m| (m.sub_path.as_str(), m.read_only)).collect();
+    assert_eq!(mounts, [("k", true), ("", false)]);
+}
+
+#[test]
+fn a_privileged_container_is_hidden_nothing_and_has_all() {
+    let spec = pod("    securityContext: {privileged: true}\n");
+    let made = create(&spec, &spec.containers[0], &image(), (0, None), message::Stdio::default());
+    assert!(made.privileged && made.masked_paths.is_empty() && made.readonly_paths.is_empty());
+    let process = made.process.unwrap();
+    assert_eq!((process.capabilities.unwrap().bounding, process.seccomp.len()), (0x01ff_ffff_ffff, 0));
+    let spec = pod("    securityContext: {procMount: Unmasked}\n");
+    let made = create(&spec, &spec.containers[0], &image(), (0, None), message::Stdio::default());
+    assert!(!made.privileged && made.masked_paths.is_empty() && made.readonly_paths.is_empty());
+    assert!(!made.process.unwrap().seccomp.is_empty());
+    let spec = pod("");
+    let made = create(&spec, &spec.containers[0], &image(), (0, None), message::Stdio::default());
+    assert!(made.masked_paths.contains(&"/proc/kcore".to_string()));
+    assert!(made.readonly_paths.contains(&"/proc/sys".to_string()));
+}
+
+#[test]
+fn limits_devices_and_sysctls_go_where_they_count() {
+    let text = "apiVersion: v1\nkind: Pod\nmetadata:\n  name: web\n  annotations: {xenpod.org/ulimits: 'nofile=64:128,core=0', xenpod.org/devices: /dev/kmsg}\n\
+                spec:\n  securityContext: {sysctls: [{name: kernel.shmmax, value: '1'}, {name: net.core.somaxconn, value: '2'}]}\n  \
+                containers: [{name: main, image: app}]\n";
+    let spec = xenpod_api::manifest::parse(text).unwrap();
+    let made = create(&spec, &spec.containers[0], &image(), (0, None), message::Stdio::default());
+    let limits: Vec<_> = made.process.unwrap().rlimits.iter().map(|l| (l.resource, l.soft, l.hard)).collect();
+    assert_eq!(limits, [(7, 64, 128), (4, 0, 0)]);
+    assert_eq!(made.devices, ["/dev/kmsg"]);
+    assert_eq!(made.sysctls, BTreeMap::from([("kernel.shmmax".into(), "1".into())]));
+    let told = configure(&spec, None, &NetSettings::default(), Vec::new(), 0);
+    assert_eq!(told.sysctls, BTreeMap::from([("net.core.somaxconn".into(), "2".into())]));
+    let plain = pod("");
+    let limits =
+        create(&plain, &plain.containers[0], &image(), (0, None), message::Stdio::default()).process.unwrap().rlimits;
+    assert_eq!((limits.len(), limits[0].resource, limits[0].hard), (1, 7, 524_288));
 }

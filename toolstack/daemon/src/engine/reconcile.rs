@@ -23,6 +23,7 @@ use xenpod_api::state::PodState;
 use super::Engine;
 use super::failure::Failure;
 use super::pod::Ask;
+use super::volumes;
 use super::watcher::Sight;
 use super::world::DomainView;
 use crate::journal::{Intent, Record};
@@ -93,7 +94,9 @@ impl Engine {
         let live: Vec<&Record> = loaded.records.iter().filter(|r| goes_on(r)).collect();
         let mut files = Vec::new();
         for record in &live {
-            let mut held = vec![self.world.journal.dir(record.id).join("scratch.img")];
+            let dir = self.world.journal.dir(record.id);
+            let mut held = vec![dir.join("scratch.img")];
+            held.extend(volumes::own_disks(&record.spec).map(|(name, _)| volumes::disk_file(&dir, name)));
             let digests = record.containers.iter().filter_map(|c| Some(&c.image.as_ref()?.digest));
             for digest in digests.chain(record.disks.iter().filter(|d| d.starts_with("sha256:"))) {
                 if let Ok(Some(image)) = self.world.images.find(digest) {

@@ -59,6 +59,8 @@ pub struct Settings {
     pub journal_socket: PathBuf,
     /// The scratch disk of a pod that does not say: bytes; 0 for none.
     pub scratch_bytes: u64,
+    /// The folder of the host's own seccomp profiles.
+    pub seccomp_dir: PathBuf,
     /// How long something that could not be given back is left alone before it is tried again.
     pub release_retry: Duration,
     /// The first wait before a container is started again; it doubles up to thirty times that.
@@ -78,6 +80,7 @@ impl Default for Settings {
             log_journald: false,
             journal_socket: crate::logs::journald::SOCKET.into(),
             scratch_bytes: 10 << 30,
+            seccomp_dir: "/etc/xenpod/seccomp".into(),
             release_retry: Duration::from_secs(5),
             // Kubernetes' own: 10 s, doubling to 300 s.
             restart_delay: Duration::from_secs(10),

@@ -1,51 +1,7 @@
 //! Capabilities as bit masks.
 
+use xenpod_api::capability::{NAMES, number};
 use xenpod_api::spec::SecuritySpec;
-
-/// In the order of their numbers in `<linux/capability.h>`, Linux 6.1.
-const NAMES: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];
 
 /// What containerd and Docker give a container that asks for nothing.
 const DEFAULT: [&str; 14] = [
@@ -67,9 +23,7 @@ const DEFAULT: [&str; 14] = [
 
 /// The bit of a capability, by its name with or without `CAP_`.
 pub(super) fn bit(name: &str) -> Option<u64> {
-    let upper = name.to_ascii_uppercase();
-    let short = upper.strip_prefix("CAP_").unwrap_or(&upper);
-    NAMES.iter().position(|n| *n == short).map(|number| 1 << number)
+    number(name).map(|number| 1 << number)
 }
 
 fn mask(names: &[String]) -> Result<u64, String> {
@@ -87,6 +41,9 @@ fn mask(names: &[String]) -> Result<u64, String> {
 /// # Errors
 /// Names what is no capability.
 pub fn capabilities(security: &SecuritySpec) -> Result<u64, String> {
+    if security.privileged {
+        return Ok((1 << NAMES.len()) - 1);
+    }
     let is_all = |name: &String| name.eq_ignore_ascii_case("ALL");
     let (add, drop) = (mask(&security.add_capabilities)?, mask(&security.drop_capabilities)?);
     let default = DEFAULT.iter().filter_map(|n| bit(n)).fold(0, |a, b| a | b);
@@ -125,6 +82,13 @@ mod tests {
         assert_eq!(caps(&["cap_net_admin"], &["CHOWN"]), Ok(0xa804_25fb | 1 << 12 & !1).map(|m: u64| m & !1));
         assert_eq!(caps(&["NET_BIND_SERVICE"], &["ALL"]), Ok(1 << 10));
         assert_eq!(caps(&[], &["all"]), Ok(0));
+    }
+
+    #[test]
+    fn a_privileged_container_has_all_whatever_else_is_said() {
+        let security =
+            SecuritySpec { privileged: true, drop_capabilities: vec!["ALL".into()], ..SecuritySpec::default() };
+        assert_eq!(capabilities(&security), Ok(0x0000_01ff_ffff_ffff));
     }
 
     #[test]

@@ -16,6 +16,7 @@ use seccompiler::{
 use super::caps::bit;
 
 mod calls;
+pub mod profile;
 
 /// One instruction of classic BPF.
 const fn instruction(code: u16, jt: u8, jf: u8, k: u32) -> sock_filter {
@@ -41,6 +42,20 @@ pub fn runtime_default(capabilities: u64) -> Vec<u8> {
         compiled.clear();
     }
     compiled.entry(capabilities).or_insert_with(|| bytes(&program(capabilities)).into()).to_vec()
+}
+
+/// Bytes of a filter in hexadecimal, as the record keeps them.
+#[must_use]
+pub fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+/// Back from there; `None` for what is no such text.
+#[must_use]
+pub fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<u8> =
+        text.chars().map(|c| c.to_digit(16).and_then(|d| u8::try_from(d).ok())).collect::<Option<_>>()?;
+    digits.len().is_multiple_of(16).then(|| digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect())
 }
 
 fn bytes(program: &[sock_filter]) -> Vec<u8> {

@@ -4,11 +4,11 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1 as core;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use xenpod_protocol::expand;
 
-use super::super::expand::expand;
 use super::{Report, health, is_label, label_text};
 use crate::quantity::{QuantityError, parse_milli, parse_units};
-use crate::spec::{ContainerSpec, MountSpec, PortSpec, PullPolicy, Resources, Role, Seccomp, SecuritySpec};
+use crate::spec::{ContainerSpec, PortSpec, PullPolicy, Resources, Role};
 
 /// The smallest limit a container is given: less, and it cannot even be started.
 const MIN_MEMORY_LIMIT: u64 = 1 << 20;
@@ -43,10 +43,12 @@ pub(super) fn convert(
             PullPolicy::IfNotPresent
         }
     };
-    let env = environment(c, path, report);
+    let (env, late_env) = super::env::convert(c, path, report);
     let words = |list: &Option<Vec<String>>, key: &str, report: &mut Report<'_>| {
         let list = list.as_ref().filter(|l| !l.is_empty())?;
-        let expanded: Vec<String> = list.iter().map(|w| expand(w, &env)).collect();
+        // What only the guest knows is expanded there.
+        let late = !late_env.is_empty();
+        let expanded: Vec<String> = list.iter().map(|w| if late { w.clone() } else { expand(w, &env) }).collect();
         for (i, word) in expanded.iter().enumerate() {
             string(&format!("{path}.{key}[{i}]"), word, report);
         }
@@ -72,106 +74,25 @@ pub(super) fn convert(
         tty: c.tty.unwrap_or(false),
         stdin: c.stdin.unwrap_or(false),
         stdin_once: c.stdin_once.unwrap_or(false),
-        security: security(c, path, pod, report),
+        security: super::security::convert(c, path, pod, report),
         resources: resources(c, path, report),
-        mounts: mounts(c, path, report),
+        mounts: super::volumes::mounts(c, path, report),
         probes: health::probes(c, path, &ports, report),
         lifecycle: health::lifecycle(c, path, &ports, report),
         ports,
         role: Role::App,
         restart_policy: None,
         env,
+        late_env,
     }
 }
 
+/// Notes what cannot be an argument or a variable.
 pub(super) fn string(path: &str, text: &str, report: &mut Report<'_>) {
     if text.contains('\0') {
         report.invalid(path, "holds a NUL character");
     } else if text.len() >= MAX_STRING {
         report.invalid(path, format!("is {} bytes long; Linux takes {} at most", text.len(), MAX_STRING - 1));
-    }
-}
-
-fn environment(c: &core::Container, path: &str, report: &mut Report<'_>) -> Vec<(String, String)> {
-    let mut env: Vec<(String, String)> = Vec::new();
-    for (i, var) in c.env.iter().flatten().enumerate() {
-        let at = format!("{path}.env[{i}]");
-        if var.name.is_empty() || var.name.contains(['=', '\0']) {
-            report.invalid(format!("{at}.name"), format!("{:?} is not a name of an environment variable", var.name));
-        }
-        let value = expand(var.value.as_deref().unwrap_or_default(), &env);
-        string(&format!("{at}.value"), &value, report);
-        env.push((var.name.clone(), value));
-    }
-    env
-}
-
-/// The group settings of pod and container, the container's before the pod's.
-fn security(
-    c: &core::Container,
-    path: &str,
-    pod: Option<&core::PodSecurityContext>,
-    report: &mut Report<'_>,
-) -> SecuritySpec {
-    let own = c.security_context.as_ref();
-    let at = format!("{path}.securityContext");
-    let mut id = |value: Option<i64>, key: &str| {
-        value.and_then(|v| match u32::try_from(v) {
-            Ok(id) if id != u32::MAX => Some(id),
-            _ => {
-                report.invalid(format!("{at}.{key}"), format!("{v} is not an id: 0 to 4294967294"));
-                None
-            }
-        })
-    };
-    let run_as_user = id(own.and_then(|s| s.run_as_user).or(pod.and_then(|s| s.run_as_user)), "runAsUser");
-    let run_as_group = id(own.and_then(|s| s.run_as_group).or(pod.and_then(|s| s.run_as_group)), "runAsGroup");
-    let groups: Vec<i64> = pod.and_then(|s| s.supplemental_groups.clone()).unwrap_or_default();
-    let supplemental_groups = groups.into_iter().filter_map(|g| id(Some(g), "supplementalGroups")).collect();
-    let run_as_non_root = own.and_then(|s| s.run_as_non_root).or(pod.and_then(|s| s.run_as_non_root)).unwrap_or(false);
-    if run_as_non_root && run_as_user == Some(0) {
-        report.invalid(format!("{at}.runAsNonRoot"), "is true while runAsUser is 0");
-    }
-    let capabilities = own.and_then(|s| s.capabilities.as_ref());
-    let names = |list: Option<&Vec<String>>, key: &str, report: &mut Report<'_>| -> Vec<String> {
-        let list = list.map(Vec::as_slice).unwrap_or_default();
-        let names: Vec<String> = list.iter().map(|n| n.trim_start_matches("CAP_").to_string()).collect();
-        for (i, name) in names.iter().enumerate() {
-            if name != "ALL" && !CAPABILITIES.contains(&name.as_str()) {
-                report
-                    .invalid(format!("{at}.capabilities.{key}[{i}]"), format!("{name:?} is not a capability of Linux"));
-            }
-        }
-        names
-    };
-    let add_capabilities = names(capabilities.and_then(|c| c.add.as_ref()), "add", report);
-    let drop_capabilities = names(capabilities.and_then(|c| c.drop.as_ref()), "drop", report);
-    let (profile, profile_at) = match own.and_then(|s| s.seccomp_profile.as_ref()) {
-        Some(p) => (Some(p), format!("{at}.seccompProfile.type")),
-        None => (pod.and_then(|s| s.seccomp_profile.as_ref()), "spec.securityContext.seccompProfile.type".into()),
-    };
-    let seccomp = match profile.map(|p| p.type_.as_str()) {
-        None | Some("RuntimeDefault") => Seccomp::RuntimeDefault,
-        Some("Unconfined") => Seccomp::Unconfined,
-        Some("Localhost") => {
-            report.unsupported(profile_at, "Localhost is not supported; use RuntimeDefault or Unconfined");
-            Seccomp::RuntimeDefault
-        }
-        Some(other) => {
-            report.invalid(profile_at, format!("{other:?} is neither RuntimeDefault nor Unconfined"));
-            Seccomp::RuntimeDefault
-        }
-    };
-    SecuritySpec {
-        run_as_user,
-        run_as_group,
-        run_as_non_root,
-        supplemental_groups,
-        add_capabilities,
-        drop_capabilities,
-        read_only_root: own.and_then(|s| s.read_only_root_filesystem).unwrap_or(false),
-        allow_privilege_escalation: own.and_then(|s| s.allow_privilege_escalation).unwrap_or(true),
-        seccomp,
     }
 }
 
@@ -213,24 +134,6 @@ fn resources(c: &core::Container, path: &str, report: &mut Report<'_>) -> Resour
     resources
 }
 
-fn mounts(c: &core::Container, path: &str, report: &mut Report<'_>) -> Vec<MountSpec> {
-    let mut mounts: Vec<MountSpec> = Vec::new();
-    for (i, m) in c.volume_mounts.iter().flatten().enumerate() {
-        let at = format!("{path}.volumeMounts[{i}].mountPath");
-        if !m.mount_path.starts_with('/') || m.mount_path.split('/').any(|p| p == "..") || m.mount_path == "/" {
-            report.invalid(at, format!("{:?} must be an absolute path below / without \"..\"", m.mount_path));
-        } else if mounts.iter().any(|o| o.path == m.mount_path) {
-            report.invalid(at, format!("{:?} is mounted twice", m.mount_path));
-        }
-        mounts.push(MountSpec {
-            volume: m.name.clone(),
-            path: m.mount_path.clone(),
-            read_only: m.read_only.unwrap_or(false),
-        });
-    }
-    mounts
-}
-
 fn ports(c: &core::Container, path: &str, report: &mut Report<'_>) -> Vec<PortSpec> {
     let mut ports = Vec::new();
     for (i, p) in c.ports.iter().flatten().enumerate() {
@@ -246,48 +149,3 @@ fn ports(c: &core::Container, path: &str, report: &mut Report<'_>) -> Vec<PortSp
     }
     ports
 }
-
-/// The capabilities of Linux (include/uapi/linux/capability.h), without `CAP_`, in the order of their numbers.
-pub const CAPABILITIES: [&str; 41] = [
-    "CHOWN",
-    "DAC_OVERRIDE",
-    "DAC_READ_SEARCH",
-    "FOWNER",
-    "FSETID",
-    "KILL",
-    "SETGID",
-    "SETUID",
-    "SETPCAP",
-    "LINUX_IMMUTABLE",
-    "NET_BIND_SERVICE",
-    "NET_BROADCAST",
-    "NET_ADMIN",
-    "NET_RAW",
-    "IPC_LOCK",
-    "IPC_OWNER",
-    "SYS_MODULE",
-    "SYS_RAWIO",
-    "SYS_CHROOT",
-    "SYS_PTRACE",
-    "SYS_PACCT",
-    "SYS_ADMIN",
-    "SYS_BOOT",
-    "SYS_NICE",
-    "SYS_RESOURCE",
-    "SYS_TIME",
-    "SYS_TTY_CONFIG",
-    "MKNOD",
-    "LEASE",
-    "AUDIT_WRITE",
-    "AUDIT_CONTROL",
-    "SETFCAP",
-    "MAC_OVERRIDE",
-    "MAC_ADMIN",
-    "SYSLOG",
-    "WAKE_ALARM",
-    "BLOCK_SUSPEND",
-    "AUDIT_READ",
-    "PERFMON",
-    "BPF",
-    "CHECKPOINT_RESTORE",
-];

@@ -5,9 +5,9 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use k8s_openapi::api::core::v1 as core;
 
-use super::{Report, container, is_label, label_text};
+use super::{Report, container, is_label, label_text, security, volumes};
 use crate::quantity::{parse_milli, parse_units};
-use crate::spec::{ContainerSpec, DnsSpec, HostAlias, PodSpec, RestartPolicy, Role, Scratch, VolumeKind, VolumeSpec};
+use crate::spec::{ContainerSpec, DnsSpec, HostAlias, Known, PodSpec, RestartPolicy, Role, Scratch};
 
 /// The least memory of a domain, MiB: below it the guest kernel has no room to boot.
 pub const MIN_MEMORY_MIB: u64 = 20;
@@ -25,14 +25,18 @@ pub const MAX_CONTAINERS: usize = 64;
 const SCRATCH_BYTES: std::ops::RangeInclusive<u64> = 16 << 20..=8 << 40;
 
 /// The annotations that are ours. `memory`, `cpus`: the domain's size; `ipv4`, `mac`: a requested address; `scratch`: the size of the disk
-/// under the writable layers, or `memory`; `log-journald`: whether output goes to the journal too.
-pub const ANNOTATIONS: [&str; 6] = [
+/// under the writable layers, or `memory`; `log-journald`: whether output goes to the journal too; `volume-owner`: whose a volume's files
+/// are; `ulimits`, `devices`: of every container.
+pub const ANNOTATIONS: [&str; 9] = [
     "xenpod.org/memory",
     "xenpod.org/cpus",
     "xenpod.org/ipv4",
     "xenpod.org/mac",
     "xenpod.org/scratch",
     "xenpod.org/log-journald",
+    volumes::OWNER,
+    security::ULIMITS,
+    security::DEVICES,
 ];
 
 pub(super) fn convert(pod: &core::Pod, report: &mut Report<'_>) -> Option<PodSpec> {
@@ -50,8 +54,8 @@ pub(super) fn convert(pod: &core::Pod, report: &mut Report<'_>) -> Option<PodSpe
         return None;
     };
     let containers = containers(spec, report);
-    let volumes = volumes(spec, &containers, report);
     let annotations = pod.metadata.annotations.clone().unwrap_or_default();
+    let volumes = volumes::convert(spec, &annotations, &containers, report);
     for key in annotations.keys().filter(|k| k.starts_with("xenpod.org/")) {
         if !ANNOTATIONS.contains(&key.as_str()) {
             let text = format!("there is no such annotation; those of xenpod are {}", ANNOTATIONS.join(", "));
@@ -82,6 +86,10 @@ pub(super) fn convert(pod: &core::Pod, report: &mut Report<'_>) -> Option<PodSpe
         sysctls: sysctls(spec, report),
         containers,
         volumes,
+        fs_group: fs_group(spec, report),
+        ulimits: annotations.get(security::ULIMITS).map(|t| security::ulimits(t, report)).unwrap_or_default(),
+        devices: annotations.get(security::DEVICES).map(|t| security::devices(t, report)).unwrap_or_default(),
+        known: Known::default(),
         memory_mib,
         vcpus,
         ipv4: annotations.get("xenpod.org/ipv4").and_then(|text| match text.parse::<Ipv4Addr>() {
@@ -157,53 +165,6 @@ fn init_role(c: &core::Container, path: &str, report: &mut Report<'_>) -> Role {
         report.invalid(format!("{path}.{key}"), text);
     }
     Role::Init
-}
-
-fn volumes(spec: &core::PodSpec, containers: &[ContainerSpec], report: &mut Report<'_>) -> Vec<VolumeSpec> {
-    let mut all: Vec<VolumeSpec> = Vec::new();
-    for (i, v) in spec.volumes.iter().flatten().enumerate() {
-        let at = format!("spec.volumes[{i}]");
-        if !is_label(&v.name) {
-            report.invalid(format!("{at}.name"), label_text(&v.name));
-        } else if all.iter().any(|o| o.name == v.name) {
-            report.invalid(format!("{at}.name"), format!("{:?} is the name of two volumes", v.name));
-        }
-        // Other kinds have been refused by the table of supported fields.
-        let Some(empty) = &v.empty_dir else { continue };
-        let limit =
-            empty.size_limit.as_ref().map(|q| report.take(&format!("{at}.emptyDir.sizeLimit"), parse_units(&q.0)));
-        let kind = match empty.medium.as_deref() {
-            Some("Memory") => VolumeKind::EmptyDirMemory { size_limit: limit.filter(|l| *l > 0) },
-            None | Some("") => {
-                if limit.is_some() {
-                    let text = "is enforced, and so supported, only with medium: Memory";
-                    report.unsupported(format!("{at}.emptyDir.sizeLimit"), text);
-                }
-                VolumeKind::EmptyDirScratch
-            }
-            Some(other) => {
-                report.unsupported(
-                    format!("{at}.emptyDir.medium"),
-                    format!("{other:?} is not supported; use Memory or none"),
-                );
-                continue;
-            }
-        };
-        all.push(VolumeSpec { name: v.name.clone(), kind });
-    }
-    let declared: Vec<&str> = spec.volumes.iter().flatten().map(|v| v.name.as_str()).collect();
-    let inits = spec.init_containers.as_ref().map_or(0, Vec::len);
-    for (i, c) in containers.iter().enumerate() {
-        let path =
-            if i < inits { format!("spec.initContainers[{i}]") } else { format!("spec.containers[{}]", i - inits) };
-        for (k, m) in c.mounts.iter().enumerate() {
-            if !declared.contains(&m.volume.as_str()) {
-                let at = format!("{path}.volumeMounts[{k}].name");
-                report.invalid(at, format!("there is no volume {:?} in spec.volumes", m.volume));
-            }
-        }
-    }
-    all
 }
 
 /// The domain's memory in MiB and its vCPUs: what the annotations say, else what the limits add up to.
@@ -322,6 +283,15 @@ fn dns(spec: &core::PodSpec, report: &mut Report<'_>) -> DnsSpec {
         options.push(text);
     }
     DnsSpec { only_these, servers, searches, options }
+}
+
+fn fs_group(spec: &core::PodSpec, report: &mut Report<'_>) -> Option<u32> {
+    let value = spec.security_context.as_ref()?.fs_group?;
+    let id = u32::try_from(value).ok().filter(|id| *id != u32::MAX);
+    if id.is_none() {
+        report.invalid("spec.securityContext.fsGroup", format!("{value} is not an id: 0 to 4294967294"));
+    }
+    id
 }
 
 /// Any parameter may be set: the kernel is the pod's own.

@@ -151,6 +151,16 @@ impl Guest {
                 self.configured = true;
                 done
             }
+            Op::CreateVolume(create) => {
+                if let Some(message::create_volume::Source::Files(files)) = &create.source {
+                    files.files.iter().for_each(|file| self.world.file_written(&create.name, file));
+                }
+                done
+            }
+            Op::WriteFiles(write) => {
+                write.files.iter().for_each(|file| self.world.file_written(&write.volume, file));
+                done
+            }
             Op::CreateContainer(create) => {
                 let container = Container {
                     argv: create.process.unwrap().argv,

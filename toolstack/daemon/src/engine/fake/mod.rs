@@ -63,6 +63,7 @@ struct State {
     health: u32,
     /// What was run in containers without streams, and which containers were sent which signal.
     commands: Vec<String>,
+    files: BTreeMap<String, Vec<u8>>,
 }
 
 /// The world.
@@ -113,6 +114,21 @@ impl Fake {
                 ..Settings::default()
             },
         }
+    }
+
+    /// A guest was given a part of a file of a volume.
+    pub(super) fn file_written(&self, volume: &str, file: &xenpod_protocol::message::File) {
+        let mut state = self.state();
+        let content = state.files.entry(format!("{volume}/{}", file.path)).or_default();
+        if !file.append {
+            content.clear();
+        }
+        content.extend(&file.data);
+    }
+
+    /// All files that guests were given: volume and path, content.
+    pub fn files(&self) -> Vec<(String, Vec<u8>)> {
+        self.state().files.clone().into_iter().collect()
     }
 
     /// Adds an image.

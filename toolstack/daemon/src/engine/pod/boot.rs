@@ -6,10 +6,11 @@ use xenpod_api::spec::Role;
 use xenpod_api::state::{ContainerState, PodState};
 use xenpod_protocol::message::{self, RunState, reply, request::Op};
 
+use super::super::contents::Contents;
 use super::super::failure::Failure;
 use super::super::jobs::Cancel;
-use super::super::process;
 use super::super::watcher::Sight;
+use super::super::{process, volumes};
 use super::{Pod, lock};
 use crate::clock;
 use crate::guest::{Answer, FromGuest, Guest, GuestError, LogSink, Output};
@@ -22,7 +23,10 @@ const SEED: usize = 64;
 impl Pod {
     /// Boots the built domain and starts its containers. If that fails, everything is given back and the pod has failed.
     pub(super) async fn boot(&mut self, cancel: &Cancel) -> Result<(), Failure> {
-        match self.boot_steps(cancel).await {
+        let booted = self.boot_steps(cancel).await;
+        // The guest has it now, or will have it from another start.
+        self.contents = Contents::default();
+        match booted {
             Ok(()) if self.in_sequence() => {
                 self.save_or_log().await;
                 self.describe();
@@ -178,8 +182,11 @@ impl Pod {
         let configure = process::configure(spec, lease, &net, seed, clock::now_ns());
         let plain = |what, op| Request { container: None, starts: false, what, op, outputs: Vec::new() };
         let mut all = vec![plain("Configure", Op::Configure(configure))];
-        let scratch = self.scratch_bytes().map(|_| self.different_images().len());
-        all.extend(process::volumes(spec, scratch).into_iter().map(|v| plain("to make a volume", Op::CreateVolume(v))));
+        let images = self.different_images().len();
+        let scratch = self.scratch_bytes().map(|_| images);
+        let next = images + usize::from(scratch.is_some());
+        let volumes = volumes::requests(spec, &self.contents, scratch, next);
+        all.extend(volumes.into_iter().map(|op| plain("to make a volume", op)));
         for index in self.begins_with_the_pod() {
             all.extend(self.container_requests(index));
         }

@@ -143,7 +143,7 @@ impl Pod {
         found.get(first).cloned()
     }
 
-    /// One read-only disk for each different image, then the scratch disk.
+    /// One read-only disk for each different image, then the scratch disk, then those that volumes have to themselves.
     async fn attach_disks(&self) -> Result<Vec<DiskPlan>, Failure> {
         let failure = |source| Failure::Device { pod: self.name(), source };
         let (id, disks) = (self.record.id, &self.world.disks);
@@ -154,6 +154,10 @@ impl Pod {
         }
         if let Some(bytes) = self.scratch_bytes() {
             let block = disks.attach_scratch(id, &self.scratch_file(), bytes).await.map_err(failure)?;
+            plans.push(DiskPlan { block, read_only: false });
+        }
+        for (file, bytes) in self.volume_files() {
+            let block = disks.attach_scratch(id, &file, bytes).await.map_err(failure)?;
             plans.push(DiskPlan { block, read_only: false });
         }
         Ok(plans)

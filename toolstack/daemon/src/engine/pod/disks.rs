@@ -1,11 +1,12 @@
 //! Which of the domain's disks holds what, and disks that come and go while it runs.
 //!
-//! At a start the order of the containers says it: each different image, then the scratch disk. The first disk that is added
+//! At a start the order of the containers says it: each different image, then the scratch disk, then volumes. The first disk that is added
 //! later puts the whole table into the record, and from then on that is what counts, until the next start.
 
 use std::sync::Arc;
 
 use super::super::failure::Failure;
+use super::super::volumes;
 use super::super::world::{DiskPlan, ImageInfo};
 use super::Pod;
 
@@ -13,13 +14,14 @@ use super::Pod;
 const SCRATCH: &str = "scratch";
 
 impl Pod {
-    /// What each disk holds, in the guest's order: an image's digest, [`SCRATCH`], or nothing.
+    /// What each disk holds, in the guest's order: an image's digest, [`SCRATCH`], a volume, or nothing.
     fn disk_table(&self) -> Vec<String> {
         if !self.record.disks.is_empty() {
             return self.record.disks.clone();
         }
         let images = self.different_images().into_iter().map(|i| i.digest.clone());
-        images.chain(self.scratch_bytes().map(|_| SCRATCH.to_owned())).collect()
+        let volumes = volumes::own_disks(&self.record.spec).map(|(name, _)| format!("volume {name}"));
+        images.chain(self.scratch_bytes().map(|_| SCRATCH.to_owned())).chain(volumes).collect()
     }
 
     /// The numbers of the disks that a container of this image needs: the image's and the scratch disk's.

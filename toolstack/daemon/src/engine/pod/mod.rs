@@ -32,6 +32,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use xenpod_api::ids::PodId;
 use xenpod_api::state::PodState;
 
+use super::contents::Contents;
 use super::exec::{Exec, ExecRequest};
 use super::failure::Failure;
 use super::jobs::{Cancel, Job, Progress};
@@ -55,6 +56,8 @@ pub enum Ask {
     Create {
         /// Boot it too.
         start: bool,
+        /// What was given beside the manifest.
+        contents: Contents,
         /// True: its first record is on disk. False: that failed.
         recorded: oneshot::Receiver<bool>,
         /// The job to end.
@@ -62,6 +65,8 @@ pub enum Ask {
     },
     /// Boot it.
     Start {
+        /// What is given beside the manifest this time.
+        contents: Contents,
         /// The job to end.
         job: Job,
     },
@@ -124,7 +129,7 @@ impl Ask {
 
     fn answer(self, result: Result<(), Failure>) {
         match self {
-            Self::Create { job, .. } | Self::Start { job } | Self::Stop { job, .. } | Self::Remove { job, .. } => {
+            Self::Create { job, .. } | Self::Start { job, .. } | Self::Stop { job, .. } | Self::Remove { job, .. } => {
                 job.end(&result);
             }
             Self::Pause(answer) | Self::Resume(answer) => {
@@ -246,6 +251,8 @@ pub(super) struct Pod {
     images: Vec<Arc<ImageInfo>>,
     /// The disks, in the guest's order.
     disks: Vec<DiskPlan>,
+    /// What was given beside the manifest and the guest does not have yet.
+    contents: Contents,
     domid: Option<u16>,
     guest: Option<Guest>,
     guest_events: Option<mpsc::UnboundedReceiver<FromGuest>>,
@@ -306,6 +313,7 @@ pub(super) fn spawn(
         sight_reset: sight,
         images: Vec::new(),
         disks: Vec::new(),
+        contents: Contents::default(),
         domid: None,
         guest: None,
         guest_events: None,
@@ -372,7 +380,7 @@ async fn run(mut pod: Pod, mut mailbox: mpsc::UnboundedReceiver<Ask>) {
             }
         }
         let cancel = match &ask {
-            Ask::Create { job, .. } | Ask::Start { job } => job.canceller().clone(),
+            Ask::Create { job, .. } | Ask::Start { job, .. } => job.canceller().clone(),
             _ => Cancel::default(),
         };
         let (status, name) = (pod.status.subscribe(), pod.record.spec.name.clone());
@@ -413,15 +421,16 @@ impl Pod {
     /// Carries out a request. True: the pod is no more.
     async fn perform(&mut self, ask: Ask, cancel: Cancel) -> bool {
         match ask {
-            Ask::Create { start, recorded, job } => {
+            Ask::Create { start, contents, recorded, job } => {
+                self.contents = contents;
                 let result = self.create(start, FirstRecord(Some(recorded)), &cancel, &job.progress()).await;
                 let gone = result.is_err() && self.record.intent == Intent::Remove;
                 self.started(job, result).await;
                 return gone;
             }
-            Ask::Start { job } => {
+            Ask::Start { contents, job } => {
                 self.asked = Some(Instant::now());
-                let result = self.start(&cancel, &job.progress()).await;
+                let result = self.start(contents, &cancel, &job.progress()).await;
                 self.started(job, result).await;
             }
             Ask::Stop { grace_seconds, job } => {
@@ -485,7 +494,12 @@ impl Pod {
         if start { self.boot(cancel).await } else { Ok(()) }
     }
 
-    async fn start(&mut self, cancel: &Cancel, progress: &Progress) -> Result<(), Failure> {
+    async fn start(&mut self, contents: Contents, cancel: &Cancel, progress: &Progress) -> Result<(), Failure> {
+        if !contents.is_empty() {
+            contents.check(&self.record.spec)?;
+            self.contents = contents;
+        }
+        self.contents.check(&self.record.spec)?;
         self.phases.clear();
         if self.record.state != PodState::Created {
             if self.retry.is_some() {
@@ -635,6 +649,14 @@ impl Pod {
 
     fn scratch_file(&self) -> std::path::PathBuf {
         self.world.journal.dir(self.record.id).join("scratch.img")
+    }
+
+    /// The files of the disks that volumes have to themselves, with their sizes.
+    fn volume_files(&self) -> Vec<(std::path::PathBuf, u64)> {
+        let dir = self.world.journal.dir(self.record.id);
+        super::volumes::own_disks(&self.record.spec)
+            .map(|(name, bytes)| (super::volumes::disk_file(&dir, name), bytes))
+            .collect()
     }
 
     fn log_dir(&self) -> std::path::PathBuf {

@@ -10,6 +10,8 @@ use super::super::is_active;
 use super::super::reconcile::End;
 use super::{Pod, lock};
 use crate::clock;
+use crate::devices::DeviceError;
+use crate::engine::contents::Contents;
 use crate::journal::Intent;
 
 impl Pod {
@@ -27,10 +29,11 @@ impl Pod {
             failures.push(Failure::Net { pod: pod.clone(), source });
         }
         // While the domain may be there, its disks are still in use.
-        if failures.is_empty()
-            && let Err(source) = self.world.disks.release(id, &self.scratch_file()).await
-        {
-            failures.push(Failure::Device { pod, source });
+        if failures.is_empty() {
+            let released = self.world.disks.release(id, &self.scratch_file()).await;
+            if let Err(source) = released.and_then(|()| self.remove_volume_files()) {
+                failures.push(Failure::Device { pod, source });
+            }
         }
         match failures.len() {
             0 => {
@@ -43,6 +46,15 @@ impl Pod {
             1 => Err(failures.remove(0)),
             _ => Err(Failure::Several(failures)),
         }
+    }
+
+    fn remove_volume_files(&self) -> Result<(), DeviceError> {
+        self.volume_files().into_iter().try_for_each(|(path, _)| match std::fs::remove_file(&path) {
+            Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                Err(DeviceError::Io { what: "remove", path, source })
+            }
+            _ => Ok(()),
+        })
     }
 
     /// Gives back what could not be given back before.
@@ -88,6 +100,7 @@ impl Pod {
             let (pod, how) = (self.name(), format!("ended ({message})"));
             self.start_over(|| Err(Failure::DomainEnded { pod, how }));
         }
+        self.contents = Contents::default();
         for container in &mut self.record.containers {
             if is_active(container.state) {
                 container.state = ContainerState::Exited;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use xenpod_api::error::ErrorName;
 use xenpod_api::state::{ContainerState, JobResult, PodState};
 
+use super::super::contents::Contents;
 use super::containers::container;
 use super::{Lab, done, until};
 
@@ -115,7 +116,10 @@ fn a_start_that_waits_can_be_stopped_and_outlives_the_daemon() {
         // Ended by request is not ended well.
         assert_eq!(r.stop_one(&pod, "wait", 5).await, done());
         assert_eq!(until(&pod, PodState::Failed).await.0, "InitFailed");
-        let job = r.engine.ask(&pod, 0, super::JobKind::Start, |job| super::Ask::Start { job }).unwrap();
+        let job = r
+            .engine
+            .ask(&pod, 0, super::JobKind::Start, |job| super::Ask::Start { contents: Contents::default(), job })
+            .unwrap();
         pod.watch().wait_for(|s| s.container("wait").unwrap().state == ContainerState::Running).await.unwrap();
         assert_eq!(r.stop(&pod).await, done());
         assert_eq!(job.wait().await.result, JobResult::Cancelled);

@@ -1,6 +1,7 @@
 //! The engine whole, on the fake world.
 
 mod containers;
+mod contents;
 mod faults;
 mod health;
 mod life;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 use xenpod_api::state::{JobResult, PodState};
 
+use super::contents::Contents;
 use super::fake::Fake;
 use super::jobs::{Job, JobKind, Outcome};
 use super::pod::Ask;
@@ -77,7 +79,7 @@ pub(super) fn manifest(name: &str, policy: &str, containers: &[(&str, &str, &str
 
 pub(super) fn request(manifest: String, owner_uid: u32, start: bool) -> CreateRequest {
     let spec = xenpod_api::manifest::parse(&manifest).unwrap();
-    CreateRequest { manifest, spec, owner_uid, start }
+    CreateRequest { manifest, spec, owner_uid, start, contents: Contents::default() }
 }
 
 impl Running {
@@ -101,7 +103,7 @@ impl Running {
     }
 
     pub(super) async fn start(&self, pod: &PodHandle) -> Outcome {
-        self.ask(pod, JobKind::Start, |job| Ask::Start { job }).await
+        self.ask(pod, JobKind::Start, |job| Ask::Start { contents: Contents::default(), job }).await
     }
 
     pub(super) async fn remove(&self, pod: &PodHandle, force: bool) -> Outcome {

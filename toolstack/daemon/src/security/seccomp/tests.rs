@@ -1,7 +1,7 @@
 use super::*;
 
 /// Runs a program as the kernel would, for the instructions that such programs consist of.
-fn run(program: &[sock_filter], call: c_long, args: [u64; 6]) -> u32 {
+pub(super) fn run(program: &[sock_filter], call: c_long, args: [u64; 6]) -> u32 {
     // struct seccomp_data: nr, arch, instruction pointer, arguments.
     let mut data = Vec::new();
     data.extend((call as u32).to_le_bytes());
@@ -30,8 +30,8 @@ fn run(program: &[sock_filter], call: c_long, args: [u64; 6]) -> u32 {
     }
 }
 
-const ALLOW: u32 = 0x7fff_0000;
-const EPERM: u32 = RET_ERRNO | 1;
+pub(super) const ALLOW: u32 = 0x7fff_0000;
+pub(super) const EPERM: u32 = RET_ERRNO | 1;
 const ENOSYS: u32 = RET_ERRNO | 38;
 
 fn with(caps: &[&str]) -> BpfProgram {
@@ -105,4 +105,13 @@ fn the_bytes_are_whole_instructions_within_the_kernels_limit() {
     assert!((100 * 8..4096 * 8).contains(&bytes.len()), "{} bytes", bytes.len());
     assert_eq!(&bytes[..8], [0x20, 0, 0, 0, 0, 0, 0, 0]);
     assert_eq!(bytes, runtime_default(0xa804_25fb));
+}
+
+#[test]
+fn a_filter_in_a_record_is_the_same_filter() {
+    let bytes = runtime_default(0);
+    assert_eq!(from_hex(&to_hex(&bytes)).unwrap(), bytes);
+    for text in ["0", "zz", "0011"] {
+        assert_eq!(from_hex(text), None, "{text}");
+    }
 }

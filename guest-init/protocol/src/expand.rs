@@ -1,8 +1,11 @@
 //! `$(NAME)` in commands, arguments and environment values, as Kubernetes expands it
 //! (`k8s.io/kubernetes/third_party/forked/golang/expansion`): `$$` is a dollar sign, and a name that is not known stays as it is.
+//!
+//! The daemon does this with what a manifest says; the guest with values that only it knows.
 
 /// Expands `text` with the variables that `env` holds so far.
-pub(super) fn expand(text: &str, env: &[(String, String)]) -> String {
+#[must_use]
+pub fn expand(text: &str, env: &[(String, String)]) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('$') {
