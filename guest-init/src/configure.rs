@@ -19,6 +19,8 @@ pub fn apply(wanted: &Configure) -> Result<(), Halt> {
     entropy(&wanted.seed)?;
     rustix::system::sethostname(wanted.hostname.as_bytes())
         .map_err(Error::system("set", format!("host name {:?}", wanted.hostname)))?;
+    // The one line that a console shows of a pod that is well.
+    eprintln!("guest-init {}: host {}", env!("CARGO_PKG_VERSION"), wanted.hostname);
     files(wanted)?;
     if wanted.wallclock_ns != 0 {
         let (seconds, nanoseconds) = (wanted.wallclock_ns / 1_000_000_000, wanted.wallclock_ns % 1_000_000_000);

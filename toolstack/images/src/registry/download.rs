@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 
 use reqwest::StatusCode;
 use reqwest::header::CONTENT_RANGE;
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedMutexGuard, mpsc};
 
 use super::{Client, Failure, Tries};
 use crate::digest::Hasher;
@@ -30,12 +30,21 @@ struct Partial {
     file: File,
     hasher: Hasher,
     len: u64,
+    /// Nobody else works on this blob. Held here, so that it lasts as long as a thread at work on the file, which goes on for
+    /// a moment when the future is dropped.
+    _held: OwnedMutexGuard<()>,
 }
 
 impl Client {
     /// Brings `blob` to `dir/<its file stem>`; returns it open for reading. Nobody else may download the same blob to
-    /// the same directory meanwhile.
-    pub async fn download(&self, blob: &Blob, dir: &Path, tell: &(dyn Fn(u64) + Sync)) -> Result<File, ErrorKind> {
+    /// the same directory meanwhile: `held` says so, and is let go when no thread touches the file any more.
+    pub async fn download(
+        &self,
+        blob: &Blob,
+        dir: &Path,
+        held: OwnedMutexGuard<()>,
+        tell: &(dyn Fn(u64) + Sync),
+    ) -> Result<File, ErrorKind> {
         let done = dir.join(blob.digest.file_stem());
         if let Some(file) = finished(&done, blob.size)? {
             tell(blob.size);
@@ -44,7 +53,7 @@ impl Client {
         let path = dir.join(format!("{}.partial", blob.digest.file_stem()));
         let mut partial = work({
             let blob = blob.clone();
-            move || Partial::open(path, &blob)
+            move || Partial::open(path, &blob, held)
         })
         .await?;
         tell(partial.len);
@@ -137,7 +146,7 @@ impl Failure {
 
 impl Partial {
     /// Opens what an earlier try left and hashes it.
-    fn open(path: PathBuf, blob: &Blob) -> Result<Self, ErrorKind> {
+    fn open(path: PathBuf, blob: &Blob, held: OwnedMutexGuard<()>) -> Result<Self, ErrorKind> {
         let file = File::options().create(true).truncate(false).read(true).write(true).open(&path);
         let mut file = file.map_err(|e| ErrorKind::store("open", &path, e))?;
         let mut hasher = blob.digest.hasher();
@@ -154,7 +163,7 @@ impl Partial {
                 Err(e) => return Err(ErrorKind::store("read", path, e)),
             }
         }
-        let partial = Self { path, file, hasher, len };
+        let partial = Self { path, file, hasher, len, _held: held };
         if partial.len > blob.size { partial.restart() } else { Ok(partial) }
     }
 

@@ -102,9 +102,9 @@ impl ImageStore {
         let blob = Blob { digest: expected.digest.clone(), size: expected.size };
         let file = {
             // Another image's pull may want the same layer, and may delete it when it is done: keep it open.
-            let _downloading = self.inner.blobs.lock(&blob.digest).await;
+            let held = self.inner.blobs.lock(&blob.digest).await;
             let tell = |done| progress(Progress::Fetching { layer, done, total: blob.size });
-            client.download(&blob, &self.ingest_dir(), &tell).await?
+            client.download(&blob, &self.ingest_dir(), held, &tell).await?
         };
         let (store, used, cancel, progress) = (self.clone(), used.clone(), cancel.clone(), progress.clone());
         blocking(move || {

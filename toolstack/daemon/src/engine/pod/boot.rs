@@ -329,10 +329,11 @@ impl Pod {
     }
 
     /// Off the path of the start: the domain as other tools want it described.
-    pub(super) fn describe(&self) {
+    pub(super) fn describe(&mut self) {
         let Some(domid) = self.domid else { return };
         let (world, plan, disks, macs) = (self.world.clone(), self.plan(), self.disks.clone(), self.macs());
-        tokio::spawn(async move { world.domains.describe(&plan, domid, &disks, &macs).await });
+        let work = async move { world.domains.describe(&plan, domid, &disks, &macs).await };
+        self.describing = Some(tokio::spawn(work));
     }
 
     /// After a restart of the daemon: connects to the guest of a domain that went on without us.

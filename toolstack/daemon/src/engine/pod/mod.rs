@@ -268,6 +268,8 @@ pub(super) struct Pod {
     next_run: u64,
     /// The job of a start that waits for containers.
     beginning: Option<Job>,
+    /// The domain is being described for other tools.
+    describing: Option<tokio::task::JoinHandle<()>>,
     /// Something could not be given back: it is tried again then.
     retry: Option<tokio::time::Instant>,
     /// Stream ids below this one may be in use, says the disk.
@@ -324,6 +326,7 @@ pub(super) fn spawn(
         notes: mpsc::unbounded_channel(),
         next_run: 0,
         beginning: None,
+        describing: None,
         retry: None,
         streams_reserved,
         next_exec: 1,

@@ -20,6 +20,10 @@ impl Pod {
         let (id, pod) = (self.record.id, self.name());
         let mut failures = Vec::new();
         self.disconnect();
+        // What is written of the domain for others must be there to be removed with it.
+        if let Some(describing) = self.describing.take() {
+            let _ = describing.await;
+        }
         if let Err(source) = self.world.domains.destroy(id).await {
             failures.push(Failure::Domain { pod: pod.clone(), source });
         }

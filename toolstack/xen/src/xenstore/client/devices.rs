@@ -1,5 +1,6 @@
 //! Device life that takes waiting: closing.
 
+use std::path::Path;
 use std::time::Duration;
 
 use tokio::task::JoinSet;
@@ -68,6 +69,20 @@ impl Client {
 /// How long a driver may take to look at a new device. One that never does is not waited for any longer.
 const PROBE: Duration = Duration::from_secs(1);
 
+/// Where dom0's kernel shows the backends it serves.
+const BACKENDS: &str = "/sys/bus/xen-backend/devices";
+
+/// How long until a backend is looked at again when nothing is heard of it.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Whether dom0's kernel has no backend for the device any more, whatever the store says. A driver that was told to close
+/// while it was connecting writes "connected" over that, and is then taken down without another word
+/// (`xenbus_dev_remove`, drivers/xen/xenbus/xenbus_probe.c: it writes "closed" only over "closing").
+fn is_let_go(backends: &Path, device: &DeviceId) -> bool {
+    let name = format!("{}-{}-{}", device.kind.name(), device.domid, device.number);
+    backends.is_dir() && !backends.join(name).exists()
+}
+
 /// Waits until a backend is closed or gone.
 async fn await_closed(
     client: &Client,
@@ -80,11 +95,14 @@ async fn await_closed(
     let mut last = None;
     let wait = async {
         loop {
-            watch.next().await.ok_or(Error::Disconnected)?;
+            let heard = match tokio::time::timeout(LOOK, watch.next()).await {
+                Ok(event) => event.map(|_| true).ok_or(Error::Disconnected)?,
+                Err(_) => false,
+            };
             // Lost in a reconnect: the watch will tell to look again.
             let Ok(value) = client.read(&path).await else { continue };
             last = value;
-            if is_closed(&path, last.as_deref()) {
+            if is_closed(&path, last.as_deref()) || (!heard && is_let_go(Path::new(BACKENDS), device)) {
                 return Ok(());
             }
         }

@@ -120,3 +120,15 @@ async fn a_device_that_was_never_there_is_closed() {
     client.close_devices(&devices(&pod()), PATIENCE).await.unwrap();
     assert_eq!(store.dump(), before);
 }
+
+#[test]
+fn a_device_that_the_kernel_does_not_show_is_let_go() {
+    let bus = tempfile::tempdir().unwrap();
+    let devices = devices(&pod());
+    std::fs::write(bus.path().join("vif-7-0"), "").unwrap();
+    std::fs::write(bus.path().join("vbd-7-51728"), "").unwrap();
+    let gone: Vec<_> = devices.iter().map(|device| is_let_go(bus.path(), device)).collect();
+    assert_eq!(gone, [false, true, false], "{devices:?}");
+    // Where there is no such bus, nothing is known.
+    assert!(!is_let_go(&bus.path().join("none"), &devices[1]));
+}
