@@ -258,14 +258,10 @@ impl Guest {
         self.close_input(stdio.stdin);
         container.cgroup.kill();
         self.dying.push(container.cgroup);
-        if let Some(folder) = container.rootfs.take_down(&mut self.disks) {
-            // Out of the way at once: a container of the same name may be made before all of it is deleted.
-            self.last_number += 1;
-            let gone = folder.with_file_name(format!("gone-{}", self.last_number));
-            let folder = if std::fs::rename(&folder, &gone).is_ok() { gone } else { folder };
-            if let Err(error) = self.delete_later(&folder) {
-                self.warn(error.to_string());
-            }
+        if let Some(doomed) = container.rootfs.take_down(&mut self.disks)
+            && let Err(error) = self.delete_later(doomed)
+        {
+            self.warn(error.to_string());
         }
     }
 

@@ -5,7 +5,6 @@
 //! ```
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::path::Path;
 
 use prost::Message as _;
 use rustix::io::Errno;
@@ -21,6 +20,7 @@ use xenpod_protocol::{CloseReason, RequestToken};
 
 use crate::container::State;
 use crate::container::child::{FAILED, Launch, Place, TERMINAL};
+use crate::container::rootfs::Doomed;
 use crate::container::variables;
 use crate::error::Error;
 use crate::guest::{Guest, now_ns};
@@ -211,14 +211,15 @@ impl Guest {
     }
 
     /// Deletes a folder beside our work: it may be large.
-    pub(crate) fn delete_later(&mut self, folder: &Path) -> Result<(), Error> {
-        match sys::clone(CloneFlags::default(), None).map_err(Error::system("delete", folder.display().to_string()))? {
+    pub(crate) fn delete_later(&mut self, doomed: Doomed) -> Result<(), Error> {
+        match sys::clone(CloneFlags::default(), None).map_err(Error::system("delete", "a container's files"))? {
             Cloned::Parent(..) => Ok(()),
             Cloned::Child => {
                 drop(std::panic::take_hook());
+                doomed.enter();
                 // A copy of a pipe's end would keep the pipe open.
                 let _ = sys::close_from(3);
-                let _ = std::fs::remove_dir_all(folder);
+                doomed.delete();
                 std::process::exit(0)
             }
         }

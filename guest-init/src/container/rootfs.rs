@@ -1,8 +1,10 @@
 //! A container's root: the image below, what is written above, joined by overlayfs.
 
 use std::fs;
+use std::os::fd::{IntoRawFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use rustix::fs::{Gid, Uid};
 use rustix::mount::{MountFlags, UnmountFlags};
@@ -55,12 +57,13 @@ impl RootFs {
         let above = match upper {
             Some(Upper::Scratch(ScratchDirectory { disk, directory })) => {
                 let top = disks.acquire(disk, "ext4", false)?;
-                let above = scratch_directory(&top, directory);
-                self.scratch = Some((disk.clone(), above.clone().unwrap_or_default()));
-                let above = above?;
+                // Whatever goes wrong, the disk is let go; the directory is not ours before it is known to be new.
+                self.scratch = Some((disk.clone(), PathBuf::new()));
+                let above = scratch_directory(&top, directory)?;
                 if above.exists() {
                     return Err(Error::Exists { what: "scratch directory", name: directory.clone() }.into());
                 }
+                self.scratch = Some((disk.clone(), above.clone()));
                 above
             }
             other => {
@@ -84,8 +87,9 @@ impl RootFs {
         Ok(())
     }
 
-    /// Takes all back, also when only part of it was made. Returns what is to be deleted, which may take long.
-    pub fn take_down(&mut self, disks: &mut Disks) -> Option<PathBuf> {
+    /// Takes all back, also when only part of it was made. Returns what is to be deleted, which may take long: it is out of the
+    /// way already, so a container may be made in its place.
+    pub fn take_down(&mut self, disks: &mut Disks) -> Option<Doomed> {
         let _ = rustix::mount::unmount(self.root(), UnmountFlags::DETACH);
         if self.in_memory {
             let _ = rustix::mount::unmount(self.folder.join("above"), UnmountFlags::DETACH);
@@ -95,8 +99,40 @@ impl RootFs {
         }
         disks.release(&self.image);
         let (disk, folder) = self.scratch.take()?;
+        let doomed = Doomed::of(&folder);
+        // The last to use the disk unmounts it.
         disks.release(&disk);
-        (!folder.as_os_str().is_empty()).then_some(folder)
+        doomed
+    }
+}
+
+/// A directory that was put out of the way, to be deleted. Its parent is held open: by then the disk may be unmounted.
+#[derive(Debug)]
+pub struct Doomed {
+    parent: OwnedFd,
+    name: String,
+}
+
+impl Doomed {
+    fn of(folder: &Path) -> Option<Self> {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let parent = folder.parent()?;
+        let name = format!("gone-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        fs::rename(folder, parent.join(&name)).ok()?;
+        let parent = fs::File::open(parent).ok()?.into();
+        Some(Self { parent, name })
+    }
+
+    /// Makes its parent the working directory, for a process that is about to delete it and close all else.
+    pub fn enter(&self) {
+        let _ = rustix::process::fchdir(&self.parent);
+    }
+
+    /// Deletes it, after [`enter`](Self::enter).
+    pub fn delete(self) {
+        let _ = fs::remove_dir_all(&self.name);
+        // The descriptor may have been closed with all others.
+        let _ = self.parent.into_raw_fd();
     }
 }
 
@@ -108,4 +144,21 @@ fn like(lower: &Path, upper: &Path) -> Result<(), Error> {
         .map_err(Error::io("set the mode of", object()))?;
     rustix::fs::chown(upper, Some(Uid::from_raw(of.uid())), Some(Gid::from_raw(of.gid())))
         .map_err(Error::system("set the owner of", object()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_doomed_is_out_of_the_way_at_once() {
+        let disk = std::env::temp_dir().join(format!("doomed-{}", std::process::id()));
+        let folder = disk.join("c-web");
+        fs::create_dir_all(folder.join("upper")).unwrap();
+        let doomed = Doomed::of(&folder).unwrap();
+        assert!(!folder.exists() && disk.join(&doomed.name).join("upper").exists());
+        // Where nothing was made, nothing is to be deleted.
+        assert!(Doomed::of(&folder).is_none() && Doomed::of(Path::new("")).is_none());
+        fs::remove_dir_all(disk).unwrap();
+    }
 }
