@@ -95,3 +95,25 @@ c.sendall(peer[0].encode() + b"\n")' &
 	expect_equal 198.51.100.1 "$said"
 	no_leftovers
 }
+
+# rules: those of nftables, but for what was counted.
+rules() {
+	nft list ruleset | sed -E 's/counter packets [0-9]+ bytes [0-9]+/counter/'
+}
+
+test_rules_that_were_flushed_are_back_at_once() {
+	running kept
+	local before address
+	address=$(pod_ip kept)
+	before=$(rules | sort)
+	[[ $before == *"$address"* ]] || fail "no pin of $address in $before"
+	nft flush ruleset
+	within 5 sh -c "nft list ruleset | grep -q '$address'"
+	expect_equal "$before" "$(rules | sort)" 'the rules'
+	expect_ok ping -c 1 -W 5 "$address"
+	# Once more, for the watch goes on.
+	nft flush ruleset
+	within 5 sh -c "nft list ruleset | grep -q '$address'"
+	gone kept
+	no_leftovers
+}

@@ -56,6 +56,43 @@ test_signals_tell_a_pods_life() {
 	rm /run/signals /run/monitor
 }
 
+# events SINCE: of the pod `ev`, but for its jobs: type and state.
+events() {
+	xenpodctl --json events --since "$1" --filter pod=ev |
+		jq -r 'select(.type != "job-ended") | .type + if .type == "pod-state" then ":" + .attributes.state else "" end' | xargs
+}
+
+test_events_are_numbered_kept_and_followed() {
+	local began life follower numbers wanted
+	began=$(xenpodctl --json events | tail -n 1 | jq .number)
+	xenpodctl --json events -f --since "$began" --filter pod=ev >/run/followed &
+	follower=$!
+	expect_status 3 xenpodctl run --rm --name ev base sh -c 'exit 3'
+	within 20 grep -q pod-removed /run/followed
+	life=$(events "$began")
+	for wanted in pod-created pod-state:created pod-state:starting pod-state:running container-started container-exited pod-state:stopped pod-removed; do
+		[[ " $life " == *" $wanted "* ]] || fail "no $wanted in $life"
+	done
+	[[ $life == "pod-created pod-state:created pod-state:starting "*" pod-removed" ]] || fail "the order is: $life"
+	expect_equal 3 "$(xenpodctl --json events --since "$began" --filter type=container-exited | jq -r .attributes.exit_code)"
+	expect_equal "$(cat /run/followed)" "$(xenpodctl --json events --since "$began" --filter pod=ev)" 'what was followed'
+	# They are there after a restart, and the one who follows goes on.
+	systemctl restart xenpodd
+	within 20 xenpodctl ps
+	expect_equal "$life" "$(events "$began")"
+	systemctl kill -s KILL xenpodd
+	within 20 xenpodctl ps
+	expect_equal "$life" "$(events "$began")" 'after a kill'
+	running ev
+	gone ev
+	within 20 sh -c '[ "$(grep -c pod-removed /run/followed)" = 2 ]'
+	numbers=$(jq .number /run/followed)
+	expect_equal "$(echo "$numbers" | sort -nu)" "$numbers" 'the numbers'
+	expect_fail_with 'must be pod=NAME' xenpodctl events --filter colour=red
+	kill $follower
+	rm /run/followed
+}
+
 test_python_speaks_to_it() {
 	python3 - <<-'P'
 		import dbus
@@ -96,4 +133,36 @@ test_the_unit_is_notified_watched_and_logs_with_fields() {
 	id=$(field logged .id)
 	gone logged
 	within 5 sh -c "journalctl -u xenpodd POD_ID=$id -o cat | grep -q ."
+}
+
+# held: what xenpodd holds: open files, resident KiB, threads, jobs that are known.
+held() {
+	local pid jobs
+	pid=$(systemctl show -p MainPID --value xenpodd)
+	jobs=$(busctl --json=short call org.xenpod1 /org/xenpod1 org.xenpod1.Manager ListJobs 'a{sv}' 0 | jq '.data[0] | length')
+	echo "$(find "/proc/$pid/fd" -type l | wc -l) $(awk '/^VmRSS/ { print $2 }' "/proc/$pid/status") $jobs"
+}
+
+# files_are NUMBER: so many are open in xenpodd.
+files_are() {
+	[ "$(held | cut -d' ' -f1)" -le "$1" ]
+}
+
+test_a_thousand_clients_that_vanish_leave_nothing() {
+	running many sh -c 'while :; do echo line; sleep 5; done'
+	# Once, so that what is kept for good is there.
+	expect_ok python3 /opt/lab/suites/clients.py 50 many
+	sleep 1
+	local before after
+	before=$(held)
+	expect_ok python3 /opt/lab/suites/clients.py 1000 many
+	within 20 files_are "${before%% *}"
+	after=$(held)
+	echo "files, KiB, jobs: $before, then $after"
+	[ "$(echo "$after" | cut -d' ' -f2)" -lt $(($(echo "$before" | cut -d' ' -f2) + 4096)) ] || fail "memory: $before, then $after"
+	expect_equal "$(echo "$before" | cut -d' ' -f3)" "$(echo "$after" | cut -d' ' -f3)" 'jobs'
+	expect_equal running "$(state many)"
+	expect_equal 0 "$(systemctl show -p NRestarts --value xenpodd)"
+	gone many
+	no_leftovers
 }
