@@ -47,7 +47,7 @@ test_a_pod_without_containers_gets_them_one_by_one() {
 	within 5 says b "a" hello
 	expect_ok xenpodctl exec b -c a -- true
 	# Its image comes on a disk of its own.
-	expect_equal second "$(xenpodctl container create --start --name s b second sleep 100000)"
+	expect_equal s "$(xenpodctl container create --start --name s b second sleep 100000)"
 	expect_equal second "$(xenpodctl exec b -c s -- cat /which)"
 	expect_equal 3 "$(xenstore-list "/local/domain/0/backend/vbd/$(field b .domid)" | wc -l)"
 	expect_ok xenpodctl container rm -f b s
