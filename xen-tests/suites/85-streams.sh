@@ -105,7 +105,7 @@ test_a_terminal_with_its_size_and_left_alone() {
 
 	running e
 	expect_status 0 $terminal '+ready' '-\x10\x11' +detached -- xenpodctl exec -it e -- sh -c 'echo ready; exec sleep 54321'
-	expect_output 54321 xenpodctl exec e -- pgrep -f -l 'sleep 5432'
+	expect_output 54321 xenpodctl exec e -- sh -c 'cat /proc/[0-9]*/cmdline | tr "\0" " "'
 	# Without a terminal they are bytes as others.
 	expect_equal "$(printf 'a\x10\x11b' | md5sum)" "$(printf 'a\x10\x11b' | xenpodctl exec -i e -- cat | md5sum)"
 	gone e
