@@ -316,7 +316,9 @@ impl<H: Hypervisor> Domains for HostDomains<H> {
         let marked: Option<Domid> = mark.and_then(|text| text.parse().ok());
         let Some(domid) = found.as_ref().map(|d| d.domid).or(marked) else { return Ok(()) };
         if found.is_none() && self.call(move |xen| xen.info(domid)).await?.is_some() {
-            // The number is another domain's now, and so is everything under it. Only what bears the UUID is ours.
+            // The number is another domain's now, and so is everything under it. Only what bears the UUID is ours, and the
+            // marks that the number had.
+            self.marks.take_all(domid);
             let ops = [xenpod_xen::xenstore::Op::rm(mark_path(uuid))];
             return client.commit(&ops).await.map_err(store("remove our mark"));
         }
@@ -333,7 +335,11 @@ impl<H: Hypervisor> Domains for HostDomains<H> {
             self.destroy_domain(domain.reference()).await?;
         }
         closed.map_err(|e| DomainError::Device { device: format!("of domain {domid}"), why: e.to_string() })?;
-        self.marks.take(&devices);
+        match &devices[..] {
+            // As after `xl destroy`.
+            [] => self.marks.take_all(domid),
+            devices => self.marks.take(devices),
+        }
         client.commit(&remove_domain(domid, uuid)).await.map_err(store("remove the domain's nodes"))?;
         let domain = DomainRef { domid, uuid };
         // Nothing depends on libxl's notes; a later domain of that number has another UUID.

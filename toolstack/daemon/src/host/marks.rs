@@ -47,13 +47,21 @@ impl Marks {
         }
     }
 
+    /// Takes all marks of a domain away, by looking at every mark: for one whose devices somebody else removed.
+    pub fn take_all(&self, domid: Domid) {
+        self.remove_if(|of| of == Some(domid));
+    }
+
     /// At start-up: only the devices of these domains keep theirs. A number that another toolstack's domain has now says
     /// nothing about that domain's devices.
     pub fn keep(&self, domains: &[Domid]) {
+        self.remove_if(|of| !of.is_some_and(|domid| domains.contains(&domid)));
+    }
+
+    fn remove_if(&self, goes: impl Fn(Option<Domid>) -> bool) {
         let Ok(entries) = fs::read_dir(&self.dir) else { return };
         for entry in entries.flatten() {
-            let domid = entry.file_name().to_str().and_then(domid_of);
-            if !domid.is_some_and(|domid| domains.contains(&domid)) {
+            if goes(entry.file_name().to_str().and_then(domid_of)) {
                 let _ = fs::remove_file(entry.path());
             }
         }

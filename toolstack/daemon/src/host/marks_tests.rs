@@ -37,3 +37,11 @@ fn only_domains_that_are_there_keep_their_marks() {
     marks.keep(&[Domid(15)]);
     assert_eq!(there(&marks), ["vbd-15-51712", "vif-15-0", "vif15.0"]);
 }
+
+#[test]
+fn the_marks_of_a_domain_are_found_by_its_number() {
+    let (_dir, marks) = marks();
+    marks.put(&[device(5, DeviceKind::Vif, 0), device(5, DeviceKind::Vbd, 51712), device(15, DeviceKind::Vbd, 51712)]);
+    marks.take_all(Domid(5));
+    assert_eq!(there(&marks), ["vbd-15-51712"]);
+}
