@@ -132,6 +132,22 @@ test_a_daemon_that_dies_within_a_pull() {
 	whole
 }
 
+test_a_registry_that_lies_leaves_nothing() {
+	local said
+	registry lie
+	said=$(XENPODCTL_ERROR_NAMES=1 xenpodctl pull $image 2>&1) && fail "it was taken: $said"
+	[[ $said == *': layer sha256:'*' has digest sha256:'*', expected sha256:'*'error name: org.xenpod1.Error.ImageInvalid' ]] || fail "$said"
+	no_leftovers
+	registry 'short 300000'
+	said=$(XENPODCTL_ERROR_NAMES=1 xenpodctl pull $image 2>&1) && fail "it was taken: $said"
+	[[ $said == *': layer sha256:'*' is 300000 bytes, manifest says '*'error name: org.xenpod1.Error.ImageInvalid' ]] || fail "$said"
+	no_leftovers
+	# And it is not held against the honest one.
+	registry
+	expect_ok xenpodctl pull $image
+	whole
+}
+
 test_a_create_that_is_cancelled_while_it_fetches() {
 	local said
 	registry 'stall 300000'
@@ -163,4 +179,23 @@ test_a_start_that_is_cancelled() {
 	gone broken
 	rm /run/broken.json
 	no_leftovers
+}
+
+# is_gone POD: it was removed, now or before. What a device under way was not quick enough for is taken back a little later.
+is_gone() {
+	! xenpodctl inspect "$1" || xenpodctl rm -f "$1"
+}
+
+test_cancelled_at_any_moment_nothing_is_left() {
+	local pause said job
+	for pause in 0 0.4 1 2; do
+		said=$(call /org/xenpod1 Manager CreatePod 'sa{sv}' "$(pod moment base sleep 100000)" 1 start b true)
+		job=$(head -n 1 <<<"$said")
+		sleep $pause
+		call "$job" Job Cancel 'a{sv}' 0
+		said=$(outcome "$job" | xargs)
+		[[ $said == 'cancelled org.xenpod1.Error.Cancelled '* || $said == done ]] || fail "after $pause s: $said"
+		within 60 is_gone moment
+		no_leftovers
+	done
 }
