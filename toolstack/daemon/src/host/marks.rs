@@ -55,6 +55,10 @@ impl Marks {
     /// At start-up: only the devices of these domains keep theirs. A number that another toolstack's domain has now says
     /// nothing about that domain's devices.
     pub fn keep(&self, domains: &[Domid]) {
+        // The folder is there from the start, so that the first pod leaves nothing that was not.
+        if let Err(error) = fs::create_dir_all(&self.dir) {
+            tracing::debug!(%error, "{} cannot be made", self.dir.display());
+        }
         self.remove_if(|of| !of.is_some_and(|domid| domains.contains(&domid)));
     }
 

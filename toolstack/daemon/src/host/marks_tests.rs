@@ -45,3 +45,10 @@ fn the_marks_of_a_domain_are_found_by_its_number() {
     marks.take_all(Domid(5));
     assert_eq!(there(&marks), ["vbd-15-51712"]);
 }
+
+#[test]
+fn the_folder_is_there_from_the_start() {
+    let (_dir, marks) = marks();
+    marks.keep(&[]);
+    assert_eq!(there(&marks), Vec::<String>::new());
+}
