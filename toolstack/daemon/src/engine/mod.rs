@@ -14,6 +14,7 @@ pub mod container_verbs;
 pub mod contents;
 pub mod exec;
 mod failure;
+mod images;
 pub mod jobs;
 pub mod pod;
 pub mod probe;
@@ -357,7 +358,16 @@ impl Engine {
         let job = self.jobs.begin(JobKind::CreateContainer, by_uid, objects)?;
         let (this, pod, work) = (self.clone(), pod.clone(), job.clone());
         tokio::spawn(async move {
-            match this.image_for(&pod.name, &spec, &work).await {
+            let what = format!("container {} of pod {}", spec.name, pod.name);
+            let image = match images::here(&this.world, &pod.name, &spec, None) {
+                Ok(None) => {
+                    let whose = (&*pod.name, what);
+                    images::fetch(&this.world, &this.changes, whose, &spec, work.canceller(), &work.progress()).await
+                }
+                Ok(Some(image)) => Ok(image),
+                Err(failure) => Err(failure),
+            };
+            match image {
                 Ok(image) => {
                     let (spec, job) = (Box::new(spec), work);
                     pod.ask(Ask::Container(ContainerAsk::Add { spec, image, start, job }));
@@ -366,30 +376,6 @@ impl Engine {
             }
         });
         Ok(job)
-    }
-
-    /// The image of a container that is to be made.
-    async fn image_for(&self, pod: &str, spec: &ContainerSpec, job: &Job) -> Result<Arc<ImageInfo>, Failure> {
-        let failure = |source| Failure::Image { pod: Some(pod.into()), source };
-        let here = match spec.pull_policy {
-            PullPolicy::Always => None,
-            _ => self.world.images.find(&spec.image).map_err(failure)?,
-        };
-        match here {
-            Some(image) => Ok(image),
-            None if spec.pull_policy == PullPolicy::Never => {
-                Err(failure(ImageError::NotHere { image: spec.image.clone() }))
-            }
-            None => {
-                let pull = self.world.images.pull(&spec.image, false, job.progress());
-                let Some(image) = job.canceller().or(pull).await else {
-                    return Err(Failure::Cancelled(format!("container {} of pod {pod}", spec.name)));
-                };
-                let image = image.map_err(failure)?;
-                let _ = self.changes.send(Change::ImageNew(image.digest.clone()));
-                Ok(image)
-            }
-        }
     }
 
     /// Begins to fetch an image.

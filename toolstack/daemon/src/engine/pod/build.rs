@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use xenpod_api::spec::{PullPolicy, Scratch};
+use xenpod_api::spec::Scratch;
 use xenpod_api::state::PodState;
 
 use super::super::failure::Failure;
+use super::super::images;
 use super::super::jobs::{Cancel, Progress};
 use super::super::process;
 use super::super::watcher::Sight;
-use super::super::world::{DiskPlan, DomainPlan, ImageError, ImageInfo};
+use super::super::world::{DiskPlan, DomainPlan, ImageInfo};
 use super::{FirstRecord, Pod};
 use crate::journal::{ImageUse, Intent};
 
@@ -100,30 +101,16 @@ impl Pod {
         let mut fetched = false;
         for index in 0..self.record.spec.containers.len() {
             let spec = &self.record.spec.containers[index];
-            let failure = |source| Failure::Image { pod: Some(self.name()), source };
             // A digest that the record names was settled before: a stopped pod starts again with the same bytes.
-            let known = self.record.containers[index].image.as_ref();
-            let here = match known {
-                Some(known) => self.world.images.find(&known.digest).map_err(failure)?,
-                None if spec.pull_policy == PullPolicy::Always => None,
-                None => self.world.images.find(&spec.image).map_err(failure)?,
-            };
-            let image = match here {
+            let known = self.record.containers[index].image.as_ref().map(|i| i.digest.as_str());
+            let image = match images::here(&self.world, &self.record.spec.name, spec, known)? {
                 Some(image) => image,
-                None if spec.pull_policy == PullPolicy::Never => {
-                    return Err(failure(ImageError::NotHere { image: spec.image.clone() }));
-                }
                 // Two containers of one image fetch it once.
                 None if let Some(twin) = self.twin(index, &found) => twin,
                 None => {
-                    let pull = self.world.images.pull(&spec.image, false, progress.clone());
-                    let Some(image) = cancel.or(pull).await else {
-                        return Err(Failure::Cancelled(format!("pod {}", self.name())));
-                    };
                     fetched = true;
-                    let image = image.map_err(failure)?;
-                    let _ = self.changes.send(super::Change::ImageNew(image.digest.clone()));
-                    image
+                    let whose = (self.record.spec.name.as_str(), format!("pod {}", self.name()));
+                    images::fetch(&self.world, &self.changes, whose, spec, cancel, progress).await?
                 }
             };
             let command = process::argv(&self.record.spec.containers[index], &image);

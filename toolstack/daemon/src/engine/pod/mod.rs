@@ -8,6 +8,7 @@
 //! While a piece of work is going on, further requests are judged against the published state: refused, queued, or made to
 //! interrupt it. Nothing else changes the pod.
 
+mod ask;
 mod boot;
 mod build;
 mod care;
@@ -16,202 +17,36 @@ mod disks;
 mod ending;
 mod events;
 mod exec;
+mod handle;
 mod release;
 mod sequence;
 mod stop;
 mod streams;
 
+pub use ask::Ask;
 pub use containers::ContainerAsk;
 pub(super) use events::how_it_ended;
+pub use handle::PodHandle;
+use handle::Shared;
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use xenpod_api::ids::PodId;
 use xenpod_api::state::PodState;
 
 use super::contents::Contents;
-use super::exec::{Exec, ExecRequest};
 use super::failure::Failure;
 use super::jobs::{Cancel, Job, Progress};
-use super::probe::Commands;
-use super::reconcile::End;
 use super::status::PodStatus;
-use super::streams::{AttachRequest, ForwardRequest, ResizeRequest};
-use super::transition::{Verb, Verdict, judge};
+use super::transition::{Verdict, judge};
 use super::watcher::Sight;
 use super::world::{DiskPlan, ImageInfo, World};
 use super::{Change, Engine};
 use crate::clock;
 use crate::guest::{FromGuest, Guest, SharedLog};
 use crate::journal::{Intent, Record};
-use crate::logs::Hub;
-
-/// A request to a pod's task.
-#[derive(Debug)]
-pub enum Ask {
-    /// Build it; the first request of a new pod.
-    Create {
-        /// Boot it too.
-        start: bool,
-        /// What was given beside the manifest.
-        contents: Contents,
-        /// True: its first record is on disk. False: that failed.
-        recorded: oneshot::Receiver<bool>,
-        /// The job to end.
-        job: Job,
-    },
-    /// Boot it.
-    Start {
-        /// What is given beside the manifest this time.
-        contents: Contents,
-        /// The job to end.
-        job: Job,
-    },
-    /// End it in order.
-    Stop {
-        /// Seconds between the stop signal and the kill; the manifest's when not given.
-        grace_seconds: Option<u32>,
-        /// The job to end.
-        job: Job,
-    },
-    /// Remove it.
-    Remove {
-        /// Whatever it does.
-        force: bool,
-        /// The job to end.
-        job: Job,
-    },
-    /// Stop its vCPUs.
-    Pause(oneshot::Sender<Result<(), Failure>>),
-    /// Let them go on.
-    Resume(oneshot::Sender<Result<(), Failure>>),
-    /// Run a command.
-    Exec(ExecRequest),
-    /// Something about one container.
-    Container(ContainerAsk),
-    /// Write to a container's standard input.
-    Attach(AttachRequest),
-    /// Give a container's terminal a size.
-    ResizeTerminal(ResizeRequest),
-    /// Connect to a port.
-    Forward(ForwardRequest),
-    /// Connect to the guest again: the first request of a pod that was found running.
-    Reattach(oneshot::Sender<()>),
-    /// Give back what it may hold: the first request of a pod that was found not running.
-    Settle {
-        /// How it is to end up.
-        end: End,
-        /// Told when that is done.
-        done: oneshot::Sender<()>,
-    },
-}
-
-impl Ask {
-    /// What it is, for the judge; `None` is for the engine's own.
-    fn verb(&self) -> Option<Verb> {
-        Some(match self {
-            Self::Create { .. } | Self::Reattach(_) | Self::Settle { .. } => return None,
-            Self::Start { .. } => Verb::Start,
-            Self::Stop { .. } => Verb::Stop,
-            Self::Remove { force: false, .. } => Verb::Remove,
-            Self::Remove { force: true, .. } => Verb::ForceRemove,
-            Self::Pause(_) => Verb::Pause,
-            Self::Resume(_) => Verb::Resume,
-            Self::Exec(_) => Verb::Exec,
-            Self::Container(ask) => ask.verb(),
-            Self::Attach(_) | Self::ResizeTerminal(_) => Verb::Attach,
-            Self::Forward(_) => Verb::Forward,
-        })
-    }
-
-    fn answer(self, result: Result<(), Failure>) {
-        match self {
-            Self::Create { job, .. } | Self::Start { job, .. } | Self::Stop { job, .. } | Self::Remove { job, .. } => {
-                job.end(&result);
-            }
-            Self::Pause(answer) | Self::Resume(answer) => {
-                let _ = answer.send(result);
-            }
-            Self::Exec(request) => {
-                if let Err(e) = result {
-                    request.refuse(e);
-                }
-            }
-            Self::Container(ask) => ask.answer(result),
-            Self::Attach(AttachRequest { answer, .. }) => drop(result.map_err(|e| answer.send(Err(e)))),
-            Self::ResizeTerminal(ResizeRequest { answer, .. }) => drop(answer.send(result)),
-            Self::Forward(ForwardRequest { answer, .. }) => drop(result.map_err(|e| answer.send(Err(e)))),
-            Self::Reattach(done) | Self::Settle { done, .. } => drop(done),
-        }
-    }
-}
-
-/// What is shared between a pod's task and everybody else.
-#[derive(Default)]
-pub(super) struct Shared {
-    logs: Mutex<HashMap<String, Hub>>,
-    execs: Mutex<BTreeMap<u32, Arc<Exec>>>,
-    commands: Arc<Commands>,
-}
-
-/// A pod, to those who are not its task.
-#[derive(Clone)]
-pub struct PodHandle {
-    /// Its id.
-    pub id: PodId,
-    /// Its name.
-    pub name: Arc<str>,
-    /// The user who made it.
-    pub owner_uid: u32,
-    /// When it was made.
-    pub created_usec: u64,
-    asks: mpsc::UnboundedSender<Ask>,
-    status: watch::Receiver<Arc<PodStatus>>,
-    pub(super) sight: watch::Sender<Sight>,
-    shared: Arc<Shared>,
-}
-
-impl PodHandle {
-    /// As it is now.
-    #[must_use]
-    pub fn status(&self) -> Arc<PodStatus> {
-        self.status.borrow().clone()
-    }
-
-    /// For those who wait for a change.
-    #[must_use]
-    pub fn watch(&self) -> watch::Receiver<Arc<PodStatus>> {
-        self.status.clone()
-    }
-
-    /// Sends it a request. A pod that is gone answers that it is.
-    pub fn ask(&self, ask: Ask) {
-        if let Err(mpsc::error::SendError(ask)) = self.asks.send(ask) {
-            ask.answer(Err(Failure::Removed(self.name.to_string())));
-        }
-    }
-
-    /// The log of a container, once it has one.
-    #[must_use]
-    pub fn log(&self, container: &str) -> Option<Hub> {
-        lock(&self.shared.logs).get(container).cloned()
-    }
-
-    /// The commands that run in its containers, or did so lately.
-    #[must_use]
-    pub fn execs(&self) -> Vec<Arc<Exec>> {
-        lock(&self.shared.execs).values().cloned().collect()
-    }
-
-    /// One of them.
-    #[must_use]
-    pub fn exec(&self, number: u32) -> Option<Arc<Exec>> {
-        lock(&self.shared.execs).get(&number).cloned()
-    }
-}
 
 /// A sentence to follow another.
 fn colon(message: &str) -> String {
