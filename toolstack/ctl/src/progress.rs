@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use xenpod_api::error::ErrorName;
 use xenpod_api::proxy::JobProxy;
 use zbus::OwnedObjectPath;
 
@@ -25,8 +26,13 @@ pub async fn wait(connection: &zbus::Connection, job: &OwnedObjectPath) -> Resul
             ended = &mut ended => break ended?,
             _ = &mut interrupt, if !cancelled => {
                 cancelled = true;
-                // If the job has just ended, the wait says how.
-                let _ = job.cancel(HashMap::new()).await;
+                // If the job has just ended, the wait says how; one that cannot be cancelled goes on without us.
+                if let Err(refusal) = job.cancel(HashMap::new()).await {
+                    let refusal = Failure::from(refusal);
+                    if matches!(&refusal, Failure::Daemon { name, .. } if name == ErrorName::BadState.as_str()) {
+                        return Err(refusal);
+                    }
+                }
             }
             _ = tick.tick(), if bars.is_some() => {
                 if let (Some(bars), Ok(detail)) = (&bars, job.progress_detail().await) {

@@ -12,7 +12,7 @@ pub(super) async fn call(job: &Job, member: &str, body: &Body) -> Result<Reply, 
     match member {
         "Cancel" => {
             Options::new(body.deserialize()?).end()?;
-            job.cancel();
+            job.cancel()?;
             Reply::of(&())
         }
         "Wait" => {

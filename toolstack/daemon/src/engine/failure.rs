@@ -192,6 +192,14 @@ pub enum Failure {
     /// Somebody asked for it to end.
     #[error("{0} was cancelled")]
     Cancelled(String),
+    /// The job cannot be.
+    #[error("job {job} ({kind}) cannot be cancelled: what it ends cannot be taken back; wait for it")]
+    NotCancellable {
+        /// Its number.
+        job: u32,
+        /// Its type.
+        kind: &'static str,
+    },
     /// The pod went away while it was asked.
     #[error("pod {0} has been removed")]
     Removed(String),
@@ -218,6 +226,7 @@ impl Failure {
         use ErrorName as N;
         match self {
             Self::Refused(_)
+            | Self::NotCancellable { .. }
             | Self::ContainerNotRunning { .. }
             | Self::ContainerRefused { .. }
             | Self::NoStdin { .. }

@@ -185,9 +185,20 @@ impl Job {
         self.status.borrow().clone()
     }
 
-    /// Asks it to end. What it has taken is given back before it does.
-    pub fn cancel(&self) {
+    /// Asks it to end. What it has taken is given back before it does. A job that has ended stays as it is.
+    ///
+    /// # Errors
+    /// [`Failure::NotCancellable`]: it stops or removes a pod.
+    pub fn cancel(&self) -> Result<(), Failure> {
+        let (kind, at_work) = {
+            let status = self.status.borrow();
+            (status.kind, status.outcome.is_none())
+        };
+        if at_work && matches!(kind, JobKind::Stop | JobKind::Remove) {
+            return Err(Failure::NotCancellable { job: self.id(), kind: kind.as_str() });
+        }
         self.cancel.cancel();
+        Ok(())
     }
 
     /// For the work.

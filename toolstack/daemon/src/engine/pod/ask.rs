@@ -89,6 +89,17 @@ impl Ask {
         })
     }
 
+    /// The job that it is, if it is one.
+    pub(super) fn job(&self) -> Option<&Job> {
+        match self {
+            Self::Create { job, .. } | Self::Start { job, .. } | Self::Stop { job, .. } | Self::Remove { job, .. } => {
+                Some(job)
+            }
+            Self::Container(ask) => ask.job(),
+            _ => None,
+        }
+    }
+
     pub(super) fn answer(self, result: Result<(), Failure>) {
         match self {
             Self::Create { job, .. } | Self::Start { job, .. } | Self::Stop { job, .. } | Self::Remove { job, .. } => {

@@ -43,9 +43,27 @@ impl Kind {
 /// What a task found out. `run` says of which run of the container; a later one is not concerned.
 #[derive(Debug)]
 pub(super) enum Note {
-    PostStart { key: String, run: u64, result: Result<(), String> },
-    PreStop { key: String, run: u64, result: Result<(), String> },
-    Probe { key: String, run: u64, kind: Kind, result: Result<(), String> },
+    PostStart {
+        key: String,
+        run: u64,
+        result: Result<(), String>,
+    },
+    PreStop {
+        key: String,
+        run: u64,
+        result: Result<(), String>,
+    },
+    Probe {
+        key: String,
+        run: u64,
+        kind: Kind,
+        result: Result<(), String>,
+    },
+    /// Whoever asked for the container's end has cancelled that job.
+    Withdrawn {
+        key: String,
+        job: u32,
+    },
 }
 
 /// A task that ends with its owner.
@@ -164,8 +182,14 @@ impl Pod {
         self.cares.remove(key);
     }
 
-    pub(super) fn noted(&mut self, note: Note) {
-        let (Note::PostStart { key, run, .. } | Note::PreStop { key, run, .. } | Note::Probe { key, run, .. }) = &note;
+    pub(super) async fn noted(&mut self, note: Note) {
+        if let Note::Withdrawn { key, job } = note {
+            return self.withdraw_ending(&key, job).await;
+        }
+        let (Note::PostStart { key, run, .. } | Note::PreStop { key, run, .. } | Note::Probe { key, run, .. }) = &note
+        else {
+            return;
+        };
         let index = self.record.containers.iter().position(|c| c.key() == key);
         let this_run = self.cares.get(key).is_none_or(|c| c.run == *run);
         let Some(index) = index.filter(|i| this_run && self.record.containers[*i].state == ContainerState::Running)
@@ -189,7 +213,7 @@ impl Pod {
                 self.record.containers[index].up = true;
                 self.probe(index);
             }
-            Note::Probe { kind: Kind::Liveness, result: Ok(()), .. } => return,
+            Note::Withdrawn { .. } | Note::Probe { kind: Kind::Liveness, result: Ok(()), .. } => return,
             Note::Probe { kind: Kind::Readiness, result, .. } => {
                 let ready = result.is_ok();
                 if self.record.containers[index].ready == ready {

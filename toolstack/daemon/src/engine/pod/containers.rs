@@ -11,7 +11,7 @@ use xenpod_protocol::message::{self, ErrorKind, request::Op};
 
 use super::super::container_verbs::{ContainerVerb, judge};
 use super::super::failure::Failure;
-use super::super::jobs::Job;
+use super::super::jobs::{Cancel, Job};
 use super::super::process;
 use super::super::transition::{Verb, Verdict};
 use super::super::world::ImageInfo;
@@ -91,6 +91,15 @@ impl ContainerAsk {
         }
     }
 
+    pub(super) fn job(&self) -> Option<&Job> {
+        match self {
+            Self::Add { job, .. } | Self::Start { job, .. } | Self::Stop { job, .. } | Self::Remove { job, .. } => {
+                Some(job)
+            }
+            Self::Kill { .. } | Self::Rename { .. } => None,
+        }
+    }
+
     pub(super) fn answer(self, result: Result<(), Failure>) {
         match self {
             Self::Add { job, .. } | Self::Start { job, .. } | Self::Stop { job, .. } | Self::Remove { job, .. } => {
@@ -107,7 +116,7 @@ impl Pod {
     pub(super) async fn container_ask(&mut self, ask: ContainerAsk) {
         match ask {
             ContainerAsk::Add { spec, image, start, job } => {
-                let result = self.add_container(*spec, image, start).await;
+                let result = self.add_container(*spec, image, start, job.canceller()).await;
                 job.end(&result);
             }
             ContainerAsk::Start { name, job } => {
@@ -165,7 +174,13 @@ impl Pod {
     }
 
     /// Makes a container: its record, then its image's disk. Its process comes with its start.
-    async fn add_container(&mut self, spec: ContainerSpec, image: Arc<ImageInfo>, start: bool) -> Result<(), Failure> {
+    async fn add_container(
+        &mut self,
+        spec: ContainerSpec,
+        image: Arc<ImageInfo>,
+        start: bool,
+        cancel: &Cancel,
+    ) -> Result<(), Failure> {
         let (pod, name) = (self.name(), spec.name.clone());
         if self.record.containers.iter().any(|c| c.name == name) {
             return Err(Failure::ContainerExists { pod, container: name });
@@ -185,10 +200,13 @@ impl Pod {
         self.record.spec.containers.push(spec);
         self.record.containers.push(container);
         self.images.push(image.clone());
-        let made = match self.save().await {
+        let mut made = match self.save().await {
             Ok(()) => self.attach_image(&image).await,
             failed => failed,
         };
+        if made.is_ok() && cancel.is_cancelled() {
+            made = Err(Failure::Cancelled(format!("container {name} of pod {}", self.name())));
+        }
         if let Err(failure) = made {
             self.record.spec.containers.pop();
             self.record.containers.pop();

@@ -10,7 +10,7 @@ use super::super::failure::Failure;
 use super::super::jobs::Job;
 use super::super::process;
 use super::Pod;
-use super::care::Task;
+use super::care::{Note, Task};
 use crate::guest::GuestError;
 
 /// From the kill to the end, at most.
@@ -27,6 +27,13 @@ pub(super) enum Then {
     Remove(Job),
 }
 
+impl Then {
+    fn job(&self) -> &Job {
+        let (Self::End(job) | Self::Remove(job)) = self;
+        job
+    }
+}
+
 /// A container that is being ended.
 #[derive(Debug)]
 pub(super) struct Ending {
@@ -39,6 +46,8 @@ pub(super) struct Ending {
     /// It is ended because it is not well: why. It is to be started again unless the policy is Never.
     why: Option<String>,
     then: Vec<Then>,
+    /// Each waits for one job's being cancelled.
+    cancels: Vec<Task>,
 }
 
 impl Pod {
@@ -46,8 +55,10 @@ impl Pod {
     pub(super) fn begin_ending(&mut self, index: usize, grace: Duration, then: Option<Then>, why: Option<String>) {
         let key = self.record.containers[index].key().to_owned();
         let kill_at = Instant::now() + grace;
+        let cancels = then.as_ref().map(|then| self.wait_for_cancel(&key, then.job()));
         if let Some(ending) = self.endings.iter_mut().find(|e| e.key == key) {
             ending.then.extend(then);
+            ending.cancels.extend(cancels);
             if !ending.killed {
                 ending.at = ending.at.min(kill_at);
             }
@@ -55,11 +66,40 @@ impl Pod {
         }
         let hook = if grace.is_zero() { None } else { self.begin_pre_stop(index, grace) };
         let signal_now = hook.is_none() && !grace.is_zero();
-        let then = then.into_iter().collect();
-        self.endings.push(Ending { key, at: kill_at, killed: false, hook, why, then });
+        let (then, cancels) = (then.into_iter().collect(), cancels.into_iter().collect());
+        self.endings.push(Ending { key, at: kill_at, killed: false, hook, why, then, cancels });
         if signal_now {
             self.send_signal(index, process::stop_signal(&self.images[index]), false);
         }
+    }
+
+    fn wait_for_cancel(&self, key: &str, job: &Job) -> Task {
+        let (notes, key, job) = (self.notes.0.clone(), key.to_owned(), job.clone());
+        Task::spawn(async move {
+            job.canceller().cancelled().await;
+            let _ = notes.send(Note::Withdrawn { key, job: job.id() });
+        })
+    }
+
+    /// A job that ends a container was cancelled. Before the kill that is possible: what the container was sent it keeps, but
+    /// it is not killed if nobody else wants its end, and is started again as before if it ends by itself.
+    pub(super) async fn withdraw_ending(&mut self, key: &str, job: u32) {
+        let Some(position) = self.endings.iter().position(|e| e.key == key && !e.killed) else { return };
+        let ending = &mut self.endings[position];
+        let Some(then) = ending.then.iter().position(|then| then.job().id() == job) else { return };
+        let then = ending.then.swap_remove(then);
+        let wanted = !ending.then.is_empty() || ending.why.is_some();
+        let mut name = key;
+        if let Some(container) = self.record.containers.iter_mut().find(|c| c.key() == key) {
+            container.held &= wanted;
+            name = &container.name;
+        }
+        let what = format!("ending container {name} of pod {}", self.record.spec.name);
+        if !wanted {
+            self.endings.swap_remove(position);
+            self.save_or_log().await;
+        }
+        then.job().end(&Err(Failure::Cancelled(what)));
     }
 
     /// The hook before the stop signal is done, or has failed, which changes nothing.

@@ -49,7 +49,7 @@ impl Pod {
             Happening::Restart(key) => self.restart(&key).await,
             Happening::EndingDue(key) => self.ending_due(&key),
             Happening::Noted(note) => {
-                self.noted(note);
+                self.noted(note).await;
                 self.advance().await;
                 self.end_if_over().await;
             }

@@ -217,6 +217,14 @@ async fn run(mut pod: Pod, mut mailbox: mpsc::UnboundedReceiver<Ask>) {
                 Ok(Verdict::Do | Verdict::Interrupt) => {}
             }
         }
+        if let Some(job) = ask.job()
+            && job.canceller().is_cancelled()
+            && !matches!(ask, Ask::Create { .. })
+        {
+            let what = format!("{} of pod {}, before it had begun,", job.status().kind.as_str(), pod.record.spec.name);
+            ask.answer(Err(Failure::Cancelled(what)));
+            continue;
+        }
         let cancel = match &ask {
             Ask::Create { job, .. } | Ask::Start { job, .. } => job.canceller().clone(),
             _ => Cancel::default(),

@@ -132,7 +132,7 @@ impl Pod {
                 }
                 Happening::Guest(FromGuest::Event(event)) => self.guest_event(event).await,
                 Happening::EndingDue(key) => self.ending_due(&key),
-                Happening::Noted(note) => self.noted(note),
+                Happening::Noted(note) => self.noted(note).await,
                 Happening::Sight(Sight::Absent) => return,
                 Happening::Sight(Sight::Present(domain)) if domain.shutdown.is_some() || domain.dying => {
                     if channel_gone || self.guest_events.is_none() {

@@ -143,6 +143,64 @@ fn a_container_that_ignores_its_stop_signal_is_killed_after_the_grace() {
 }
 
 #[test]
+fn the_end_of_a_container_can_be_cancelled_until_it_is_killed() {
+    let lab = Lab::new();
+    lab.run(async |r| {
+        let pod = r.empty().await;
+        r.add(&pod, "name: a\nimage: app\ncommand: [stubborn]\n", true).await;
+        let stop = |grace| {
+            r.engine.ask(&pod, 0, JobKind::StopContainer, |job| {
+                Ask::Container(ContainerAsk::Stop { name: "a".into(), grace_seconds: Some(grace), job })
+            })
+        };
+        let signalled = async |times: usize| {
+            while lab.fake.commands().iter().filter(|c| *c == "a signal 15").count() < times {
+                tokio::task::yield_now().await;
+            }
+        };
+        let first = stop(1000).unwrap();
+        signalled(1).await;
+        let second = stop(1).unwrap();
+        first.cancel().unwrap();
+        let outcome = first.wait().await;
+        assert_eq!(
+            (outcome.result, &*outcome.message),
+            (JobResult::Cancelled, "ending container a of pod box was cancelled")
+        );
+        assert_eq!(second.wait().await, done(), "another wanted its end still");
+        assert_eq!(container(&pod, "a").signal, 9);
+
+        r.start_one(&pod, "a").await;
+        let only = stop(1).unwrap();
+        signalled(2).await;
+        only.cancel().unwrap();
+        assert_eq!(only.wait().await.result, JobResult::Cancelled);
+        tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+        let a = container(&pod, "a");
+        assert_eq!((a.state, a.held), (ContainerState::Running, false), "it is neither killed nor held");
+        assert_eq!(r.stop_one(&pod, "a", 0).await, done());
+    });
+}
+
+#[test]
+fn a_pods_end_cannot_be_cancelled_and_says_so() {
+    let lab = Lab::new();
+    lab.run(async |r| {
+        let pod = r.empty().await;
+        r.add(&pod, "name: a\nimage: app\ncommand: [stubborn]\n", true).await;
+        let stop = r.engine.ask(&pod, 0, JobKind::Stop, |job| Ask::Stop { grace_seconds: Some(1), job }).unwrap();
+        let refusal = stop.cancel().unwrap_err();
+        assert_eq!(refusal.name(), ErrorName::BadState);
+        let text =
+            format!("job {} (stop) cannot be cancelled: what it ends cannot be taken back; wait for it", stop.id());
+        assert_eq!(refusal.to_string(), text);
+        assert_eq!(stop.wait().await, done());
+        stop.cancel().unwrap();
+        assert_eq!(stop.wait().await, done(), "it is over");
+    });
+}
+
+#[test]
 fn the_pod_answers_while_a_container_is_being_stopped() {
     let lab = Lab::new();
     lab.run(async |r| {

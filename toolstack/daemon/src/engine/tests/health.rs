@@ -94,7 +94,7 @@ fn an_init_container_that_fails_is_run_again_or_fails_the_pod() {
             (PodState::Starting, ContainerState::Created)
         );
         // It can be given up.
-        job.cancel();
+        job.cancel().unwrap();
         assert_eq!(job.wait().await.result, JobResult::Cancelled);
         assert_eq!(until(&pod, PodState::Failed).await.0, "Cancelled");
     });

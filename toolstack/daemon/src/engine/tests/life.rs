@@ -211,7 +211,7 @@ fn a_job_that_is_cancelled_gives_everything_back() {
             tokio::task::yield_now().await;
         }
         assert_eq!(job.status().progress(), 0.1);
-        job.cancel();
+        job.cancel().unwrap();
         let outcome = job.wait().await;
         assert_eq!(
             (outcome.result, outcome.error_name.as_str()),
