@@ -4,10 +4,10 @@
 //! program may act on.
 
 macro_rules! names {
-    ($($(#[$doc:meta])* $variant:ident = $name:literal,)+) => {
+    ($(#[doc = $doc:literal] $variant:ident = $name:literal,)+) => {
         /// The name of an error on the bus.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-        pub enum ErrorName { $($(#[$doc])* $variant,)+ }
+        pub enum ErrorName { $(#[doc = $doc] $variant,)+ }
 
         impl ErrorName {
             /// Every name.
@@ -15,6 +15,9 @@ macro_rules! names {
             /// The full D-Bus name.
             #[must_use]
             pub const fn as_str(self) -> &'static str { match self { $(Self::$variant => $name),+ } }
+            /// When it happens, in a sentence.
+            #[must_use]
+            pub fn meaning(self) -> &'static str { match self { $(Self::$variant => $doc),+ }.trim() }
             /// The name's meaning, if it is one of ours or a standard one that we use.
             #[must_use]
             pub fn parse(name: &str) -> Option<Self> { Self::ALL.iter().copied().find(|n| n.as_str() == name) }

@@ -1,14 +1,18 @@
 //! From a Kubernetes core/v1 Pod in YAML to a [`PodSpec`].
 //!
 //! ```text
-//! text --serde_yaml--> Value --support table--> problems
+//! text --serde_yaml--> Value --support (fields)--> problems
 //!                        \----k8s_openapi Pod--> convert --> PodSpec
+//! fields: what is acted on, and what is said of it   schema: what Kubernetes knows   explain: both together, for people
 //! ```
 //! Nothing is ignored: a key that Kubernetes does not know, a field that xenpod does not act on, and a value out of bounds are each a
 //! [`Problem`] with its path and its line, and all of them are reported at once.
 
 mod convert;
+pub mod explain;
+pub mod fields;
 mod locate;
+pub mod schema;
 mod support;
 
 pub use convert::MAX_CONTAINERS;

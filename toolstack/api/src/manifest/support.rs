@@ -1,134 +1,11 @@
-//! Which fields of a Pod xenpod acts on. What stands in a manifest and not in this table is refused by name.
+//! What stands in a manifest and not in the table of fields is refused by name.
 //!
 //! A field that is null, or an empty list or mapping, asks for nothing and is let through.
 
 use serde_yaml::Value;
 
+use super::fields::{self, Accepts, canonical};
 use super::{Problem, ProblemKind};
-
-/// What the table says of a field.
-enum Field {
-    /// Everything below is looked at elsewhere.
-    Any,
-    /// Only this value, which asks for nothing beyond what is done anyway.
-    Only(&'static str),
-}
-
-use Field::{Any, Only};
-
-/// Fields, list elements as `[]`. What stands for `containers` holds for `initContainers`, what stands for the liveness probe for the
-/// other two, what stands for `preStop` for `postStart`. A field whose children stand here is supported as far as they are.
-const SUPPORTED: &[(&str, Field)] = &[
-    ("apiVersion", Any),
-    ("kind", Any),
-    ("metadata.name", Any),
-    ("metadata.namespace", Only("default")),
-    ("metadata.labels", Any),
-    ("metadata.annotations", Any),
-    ("spec.hostname", Any),
-    ("spec.restartPolicy", Any),
-    ("spec.terminationGracePeriodSeconds", Any),
-    ("spec.shareProcessNamespace", Any),
-    ("spec.hostAliases[].ip", Any),
-    ("spec.hostAliases[].hostnames", Any),
-    ("spec.dnsPolicy", Any),
-    ("spec.dnsConfig.nameservers", Any),
-    ("spec.dnsConfig.searches", Any),
-    ("spec.dnsConfig.options[].name", Any),
-    ("spec.dnsConfig.options[].value", Any),
-    ("spec.automountServiceAccountToken", Only("false")),
-    ("spec.enableServiceLinks", Only("false")),
-    ("spec.hostNetwork", Only("false")),
-    ("spec.hostPID", Only("false")),
-    ("spec.hostIPC", Only("false")),
-    ("spec.securityContext.runAsUser", Any),
-    ("spec.securityContext.runAsGroup", Any),
-    ("spec.securityContext.runAsNonRoot", Any),
-    ("spec.securityContext.supplementalGroups", Any),
-    ("spec.securityContext.seccompProfile", Any),
-    ("spec.securityContext.sysctls[].name", Any),
-    ("spec.securityContext.sysctls[].value", Any),
-    ("spec.securityContext.fsGroup", Any),
-    // There is nothing in a fresh volume that would need to be changed.
-    ("spec.securityContext.fsGroupChangePolicy", Any),
-    ("spec.securityContext.supplementalGroupsPolicy", Only("Merge")),
-    ("spec.volumes[].name", Any),
-    ("spec.volumes[].emptyDir", Any),
-    ("spec.volumes[].configMap", Any),
-    ("spec.volumes[].secret", Any),
-    ("spec.volumes[].downwardAPI.defaultMode", Any),
-    ("spec.volumes[].downwardAPI.items[].path", Any),
-    ("spec.volumes[].downwardAPI.items[].mode", Any),
-    ("spec.volumes[].downwardAPI.items[].fieldRef", Any),
-    ("spec.volumes[].projected.defaultMode", Any),
-    ("spec.volumes[].projected.sources[].configMap", Any),
-    ("spec.volumes[].projected.sources[].secret", Any),
-    ("spec.volumes[].projected.sources[].downwardAPI.items[].path", Any),
-    ("spec.volumes[].projected.sources[].downwardAPI.items[].mode", Any),
-    ("spec.volumes[].projected.sources[].downwardAPI.items[].fieldRef", Any),
-    ("spec.containers[].name", Any),
-    ("spec.containers[].image", Any),
-    ("spec.containers[].imagePullPolicy", Any),
-    ("spec.containers[].command", Any),
-    ("spec.containers[].args", Any),
-    ("spec.containers[].workingDir", Any),
-    ("spec.containers[].env[].name", Any),
-    ("spec.containers[].env[].value", Any),
-    ("spec.containers[].env[].valueFrom.configMapKeyRef", Any),
-    ("spec.containers[].env[].valueFrom.secretKeyRef", Any),
-    ("spec.containers[].env[].valueFrom.fieldRef", Any),
-    ("spec.containers[].envFrom[].prefix", Any),
-    ("spec.containers[].envFrom[].configMapRef", Any),
-    ("spec.containers[].envFrom[].secretRef", Any),
-    ("spec.containers[].tty", Any),
-    ("spec.containers[].stdin", Any),
-    ("spec.containers[].stdinOnce", Any),
-    ("spec.containers[].ports[].name", Any),
-    ("spec.containers[].ports[].containerPort", Any),
-    ("spec.containers[].ports[].protocol", Any),
-    ("spec.containers[].resources.limits.cpu", Any),
-    ("spec.containers[].resources.limits.memory", Any),
-    ("spec.containers[].resources.requests.cpu", Any),
-    ("spec.containers[].resources.requests.memory", Any),
-    ("spec.containers[].securityContext.runAsUser", Any),
-    ("spec.containers[].securityContext.runAsGroup", Any),
-    ("spec.containers[].securityContext.runAsNonRoot", Any),
-    ("spec.containers[].securityContext.readOnlyRootFilesystem", Any),
-    ("spec.containers[].securityContext.allowPrivilegeEscalation", Any),
-    ("spec.containers[].securityContext.privileged", Any),
-    ("spec.containers[].securityContext.procMount", Any),
-    ("spec.containers[].securityContext.capabilities.add", Any),
-    ("spec.containers[].securityContext.capabilities.drop", Any),
-    ("spec.containers[].securityContext.seccompProfile", Any),
-    ("spec.containers[].restartPolicy", Any),
-    ("spec.containers[].livenessProbe.exec.command", Any),
-    ("spec.containers[].livenessProbe.httpGet.scheme", Any),
-    ("spec.containers[].livenessProbe.httpGet.port", Any),
-    ("spec.containers[].livenessProbe.httpGet.path", Any),
-    ("spec.containers[].livenessProbe.httpGet.httpHeaders[].name", Any),
-    ("spec.containers[].livenessProbe.httpGet.httpHeaders[].value", Any),
-    ("spec.containers[].livenessProbe.tcpSocket.port", Any),
-    ("spec.containers[].livenessProbe.initialDelaySeconds", Any),
-    ("spec.containers[].livenessProbe.periodSeconds", Any),
-    ("spec.containers[].livenessProbe.timeoutSeconds", Any),
-    ("spec.containers[].livenessProbe.successThreshold", Any),
-    ("spec.containers[].livenessProbe.failureThreshold", Any),
-    ("spec.containers[].livenessProbe.terminationGracePeriodSeconds", Any),
-    ("spec.containers[].lifecycle.preStop.exec.command", Any),
-    ("spec.containers[].lifecycle.preStop.httpGet.scheme", Any),
-    ("spec.containers[].lifecycle.preStop.httpGet.port", Any),
-    ("spec.containers[].lifecycle.preStop.httpGet.path", Any),
-    ("spec.containers[].lifecycle.preStop.httpGet.httpHeaders[].name", Any),
-    ("spec.containers[].lifecycle.preStop.httpGet.httpHeaders[].value", Any),
-    ("spec.containers[].lifecycle.preStop.sleep.seconds", Any),
-    ("spec.containers[].terminationMessagePath", Only("/dev/termination-log")),
-    ("spec.containers[].terminationMessagePolicy", Only("File")),
-    ("spec.containers[].volumeMounts[].name", Any),
-    ("spec.containers[].volumeMounts[].mountPath", Any),
-    ("spec.containers[].volumeMounts[].readOnly", Any),
-    ("spec.containers[].volumeMounts[].subPath", Any),
-    ("spec.containers[].volumeMounts[].mountPropagation", Only("None")),
-];
 
 /// Every field of `pod` that is not in the table.
 pub(super) fn unsupported(pod: &Value) -> Vec<Problem> {
@@ -158,19 +35,19 @@ fn walk(value: &Value, path: &str, pattern: &str, problems: &mut Vec<Problem>) {
         problems.push(Problem { path: path.into(), line: None, kind: ProblemKind::Unsupported, text });
     };
     let in_table = canonical(pattern);
-    match SUPPORTED.iter().find(|(p, _)| *p == in_table) {
-        Some((_, Any)) => return,
-        Some((_, Only(want))) => {
+    match fields::find(&in_table).map(|f| f.accepts) {
+        Some(Accepts::Any) => return,
+        Some(Accepts::Only(want)) => {
             let have = scalar(value);
-            if have.as_deref() != Some(*want) {
+            if have.as_deref() != Some(want) {
                 refuse(format!("is not supported unless it is {want}; remove it"));
             }
             return;
         }
-        None => {}
+        Some(Accepts::Below) | None => {}
     }
     let known_below = pattern.is_empty()
-        || SUPPORTED.iter().any(|(p, _)| p.strip_prefix(in_table.as_str()).is_some_and(|r| r.starts_with(['.', '['])));
+        || fields::all().any(|f| f.path.strip_prefix(in_table.as_str()).is_some_and(|r| r.starts_with(['.', '['])));
     if !known_below {
         return refuse("is not supported; remove it".into());
     }
@@ -190,20 +67,6 @@ fn walk(value: &Value, path: &str, pattern: &str, problems: &mut Vec<Problem>) {
         // A scalar where a mapping belongs: the typed parse says so better.
         _ => {}
     }
-}
-
-/// The pattern under which a field stands in the table.
-fn canonical(pattern: &str) -> String {
-    let mut text = pattern.to_owned();
-    for (other, listed) in [
-        ("spec.initContainers", "spec.containers"),
-        ("[].startupProbe", "[].livenessProbe"),
-        ("[].readinessProbe", "[].livenessProbe"),
-        ("lifecycle.postStart", "lifecycle.preStop"),
-    ] {
-        text = text.replace(other, listed);
-    }
-    text
 }
 
 fn scalar(value: &Value) -> Option<String> {

@@ -6,6 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use k8s_openapi::api::core::v1 as core;
 
 use super::{Report, container, is_label, label_text, security, volumes};
+use crate::manifest::fields;
 use crate::quantity::{parse_milli, parse_units};
 use crate::spec::{ContainerSpec, DnsSpec, HostAlias, Known, PodSpec, RestartPolicy, Role, Scratch};
 
@@ -24,21 +25,6 @@ pub const MAX_CONTAINERS: usize = 64;
 /// A scratch disk's bounds: room for an ext4 with a journal, and what a sparse file on ext4 can be.
 const SCRATCH_BYTES: std::ops::RangeInclusive<u64> = 16 << 20..=8 << 40;
 
-/// The annotations that are ours. `memory`, `cpus`: the domain's size; `ipv4`, `mac`: a requested address; `scratch`: the size of the disk
-/// under the writable layers, or `memory`; `log-journald`: whether output goes to the journal too; `volume-owner`: whose a volume's files
-/// are; `ulimits`, `devices`: of every container.
-pub const ANNOTATIONS: [&str; 9] = [
-    "xenpod.org/memory",
-    "xenpod.org/cpus",
-    "xenpod.org/ipv4",
-    "xenpod.org/mac",
-    "xenpod.org/scratch",
-    "xenpod.org/log-journald",
-    volumes::OWNER,
-    security::ULIMITS,
-    security::DEVICES,
-];
-
 pub(super) fn convert(pod: &core::Pod, report: &mut Report<'_>) -> Option<PodSpec> {
     let Some(name) = pod.metadata.name.clone().filter(|n| !n.is_empty()) else {
         report.invalid("metadata.name", "is missing; give the pod a name");
@@ -56,9 +42,10 @@ pub(super) fn convert(pod: &core::Pod, report: &mut Report<'_>) -> Option<PodSpe
     let containers = containers(spec, report);
     let annotations = pod.metadata.annotations.clone().unwrap_or_default();
     let volumes = volumes::convert(spec, &annotations, &containers, report);
-    for key in annotations.keys().filter(|k| k.starts_with("xenpod.org/")) {
-        if !ANNOTATIONS.contains(&key.as_str()) {
-            let text = format!("there is no such annotation; those of xenpod are {}", ANNOTATIONS.join(", "));
+    for key in annotations.keys().filter(|k| k.starts_with(fields::PREFIX)) {
+        let known: Vec<&str> = fields::ANNOTATIONS.iter().map(|a| a.name).collect();
+        if !known.contains(&key.as_str()) {
+            let text = format!("there is no such annotation; those of xenpod are {}", known.join(", "));
             report.unsupported(format!("metadata.annotations.{key}"), text);
         }
     }

@@ -1,0 +1,80 @@
+//! Why fields of Kubernetes are refused.
+
+const SCHEDULER: &str = "there is one host, and nothing to choose it by";
+const SERVER: &str = "an API server writes it, and there is none";
+const ACCOUNT: &str = "there is no API server to have an account at";
+const MAC: &str = "the guest's kernel has no such module; a pod is held by its domain";
+const STORAGE: &str =
+    "there are no volumes of this kind; `emptyDir`, `configMap`, `secret`, `downwardAPI` and `projected` there are";
+const WINDOWS: &str = "pods run Linux";
+
+/// The canonical path of a field, or of one above it, and why it is refused. The first that fits counts.
+const REASONS: &[(&str, &str)] = &[
+    ("metadata.generateName", "names are not made up by the daemon; `xenpodctl run` makes one up"),
+    ("metadata", SERVER),
+    ("status", SERVER),
+    ("spec.activeDeadlineSeconds", "a pod is not ended by a clock; who made it can stop it"),
+    ("spec.affinity", SCHEDULER),
+    ("spec.nodeName", SCHEDULER),
+    ("spec.nodeSelector", SCHEDULER),
+    ("spec.preemptionPolicy", SCHEDULER),
+    ("spec.priority", SCHEDULER),
+    ("spec.priorityClassName", SCHEDULER),
+    ("spec.schedulerName", SCHEDULER),
+    ("spec.schedulingGates", SCHEDULER),
+    ("spec.tolerations", SCHEDULER),
+    ("spec.topologySpreadConstraints", SCHEDULER),
+    ("spec.serviceAccount", ACCOUNT),
+    ("spec.serviceAccountName", ACCOUNT),
+    (
+        "spec.ephemeralContainers",
+        "a container is made in a running pod by `Pod.CreateContainer`, or `xenpodctl container create`",
+    ),
+    ("spec.hostUsers", "there are no user namespaces: a pod's users are those of its own kernel"),
+    ("spec.imagePullSecrets", "registries are read anonymously"),
+    ("spec.os", WINDOWS),
+    ("spec.overhead", "it is included in `xenpod.org/memory`"),
+    ("spec.readinessGates", "there are no conditions that others set"),
+    ("spec.resourceClaims", "there are no devices of the host to claim"),
+    ("spec.containers[].resources.claims", "there are no devices of the host to claim"),
+    ("spec.containers[].resources", "only `cpu` and `memory` are limited"),
+    ("spec.resources", "a domain's size is said by `xenpod.org/memory` and `xenpod.org/cpus`"),
+    ("spec.runtimeClassName", "there is one way to run a pod: in a domain of its own"),
+    ("spec.setHostnameAsFQDN", "pods have no domain name"),
+    ("spec.subdomain", "pods have no domain name"),
+    ("spec.securityContext.appArmorProfile", MAC),
+    ("spec.securityContext.seLinuxChangePolicy", MAC),
+    ("spec.securityContext.seLinuxOptions", MAC),
+    ("spec.securityContext.windowsOptions", WINDOWS),
+    ("spec.containers[].securityContext.appArmorProfile", MAC),
+    ("spec.containers[].securityContext.seLinuxOptions", MAC),
+    ("spec.containers[].securityContext.windowsOptions", WINDOWS),
+    ("spec.volumes[].downwardAPI.items[].resourceFieldRef", "facts about resources are not told to containers"),
+    (
+        "spec.volumes[].projected.sources[].downwardAPI.items[].resourceFieldRef",
+        "facts about resources are not told to containers",
+    ),
+    ("spec.volumes[].projected.sources[].serviceAccountToken", ACCOUNT),
+    ("spec.volumes[].projected.sources[].clusterTrustBundle", ACCOUNT),
+    ("spec.volumes[]", STORAGE),
+    ("spec.containers[].env[].valueFrom.resourceFieldRef", "facts about resources are not told to containers"),
+    ("spec.containers[].livenessProbe.grpc", "probes are by `exec`, `httpGet` and `tcpSocket`"),
+    ("spec.containers[].livenessProbe.httpGet.host", "only the pod itself is looked at"),
+    ("spec.containers[].livenessProbe.tcpSocket.host", "only the pod itself is looked at"),
+    ("spec.containers[].lifecycle.preStop.httpGet.host", "only the pod itself is called"),
+    ("spec.containers[].lifecycle.preStop.tcpSocket", "Kubernetes does not act on it either"),
+    ("spec.containers[].lifecycle.stopSignal", "the stop signal is the image's"),
+    ("spec.containers[].ports[].hostIP", "there are no ports of the host: a pod is reached at its address"),
+    ("spec.containers[].ports[].hostPort", "there are no ports of the host: a pod is reached at its address"),
+    ("spec.containers[].resizePolicy", "how a container is resized is not chosen by its manifest"),
+    ("spec.containers[].volumeDevices", "containers get file systems, not block devices"),
+    ("spec.containers[].volumeMounts[].recursiveReadOnly", "nothing is mounted below a volume"),
+    ("spec.containers[].volumeMounts[].subPathExpr", "`subPath` is taken as it is written"),
+];
+
+/// Why a field that is not in the table is refused, by its canonical path; `None` where nothing is known of it.
+#[must_use]
+pub fn why(path: &str) -> Option<&'static str> {
+    let above = |of: &str| path.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
+    REASONS.iter().find(|(of, _)| above(of)).map(|(_, why)| *why)
+}
