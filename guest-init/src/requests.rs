@@ -7,7 +7,7 @@ use xenpod_protocol::{CloseReason, RequestToken};
 
 use crate::container::cgroup::Cgroup;
 use crate::container::rootfs::RootFs;
-use crate::container::{Container, State, child};
+use crate::container::{Container, State, child, termination};
 use crate::disks::Halt;
 use crate::error::Error;
 use crate::guest::Guest;
@@ -101,6 +101,12 @@ impl Guest {
         }
         if let Some(mount) = wanted.mounts.iter().find(|m| !m.target.starts_with('/')) {
             return invalid("mount target", &mount.target, "not an absolute path");
+        }
+        if !wanted.termination_path.is_empty() {
+            if !wanted.termination_path.starts_with('/') {
+                return invalid("termination path", &wanted.termination_path, "not an absolute path");
+            }
+            termination::prepare(name)?;
         }
         let stdio = wanted.stdio.unwrap_or_default();
         check_stdio(&stdio, process.tty.is_some())?;
@@ -256,6 +262,7 @@ impl Guest {
             self.channel.session.drop_send(stream);
         }
         self.close_input(stdio.stdin);
+        termination::forget(name);
         container.cgroup.kill();
         self.dying.push(container.cgroup);
         if let Some(doomed) = container.rootfs.take_down(&mut self.disks)

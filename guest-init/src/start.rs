@@ -21,7 +21,7 @@ use xenpod_protocol::{CloseReason, RequestToken};
 use crate::container::State;
 use crate::container::child::{FAILED, Launch, Place, TERMINAL};
 use crate::container::rootfs::Doomed;
-use crate::container::variables;
+use crate::container::{termination, variables};
 use crate::error::Error;
 use crate::guest::{Guest, now_ns};
 use crate::poll::Source;
@@ -358,7 +358,8 @@ impl Guest {
             return;
         }
         let Some(task) = self.tasks.remove(&slot) else { return };
-        let exit = Exit { code, signal, oom_killed: false, started_ns: task.started_ns, finished_ns: task.finished_ns };
+        let (started_ns, finished_ns) = (task.started_ns, task.finished_ns);
+        let exit = Exit { code, signal, started_ns, finished_ns, ..Exit::default() };
         match task.exec {
             Some(id) => {
                 let reason = if task.failed { CloseReason::Failed } else { CloseReason::End };
@@ -376,7 +377,10 @@ impl Guest {
         let Some(container) = self.containers.get_mut(name) else { return };
         exit.oom_killed = exit.signal == libc::SIGKILL as u32 && container.cgroup.oom_kills() > 0;
         let number = container.number;
-        container.state = State::Exited(exit);
+        if !container.spec.termination_path.is_empty() {
+            exit.termination = termination::read(name);
+        }
+        container.state = State::Exited(exit.clone());
         let reason = if task.failed { CloseReason::Failed } else { CloseReason::End };
         self.close_streams(&task.stdio, reason);
         self.report_oom(number);

@@ -200,3 +200,48 @@ test_an_ended_container_is_started_again_by_the_policy_it_was_given() {
 	gone a
 	no_leftovers
 }
+
+last_ended() {
+	is_state last stopped || is_state last failed
+}
+
+test_last_words() {
+	cat >/run/last.yaml <<-'Y'
+		apiVersion: v1
+		kind: Pod
+		metadata: {name: last, annotations: {xenpod.org/memory: 64Mi}}
+		spec:
+		  restartPolicy: Never
+		  containers:
+		  - name: plain
+		    image: base
+		    securityContext: {runAsUser: 1000, runAsGroup: 1000}
+		    command: [sh, -c, "echo sleep expired > /dev/termination-log"]
+		  - name: own
+		    image: base
+		    securityContext: {readOnlyRootFilesystem: true}
+		    terminationMessagePath: /var/my/log
+		    command: [sh, -c, "head -c 9000 /dev/zero | tr '\\0' x > /var/my/log; exit 3"]
+		  - name: tale
+		    image: base
+		    terminationMessagePolicy: FallbackToLogsOnError
+		    command: [sh, -c, "seq 200; echo at last; exit 1"]
+		  - name: well
+		    image: base
+		    terminationMessagePolicy: FallbackToLogsOnError
+		    command: [sh, -c, "echo all is well"]
+		  - name: none
+		    image: base
+		    command: [sh, -c, "exit 1"]
+	Y
+	expect_ok xenpodctl create -f /run/last.yaml
+	expect_ok xenpodctl start last
+	within 20 last_ended
+	expect_equal 'sleep expired' "$(of last plain termination_message)"
+	expect_equal "3 4096" "$(of last own exit_code) $(of last own termination_message | tr -d '\n' | wc -c)"
+	expect_equal "122 at last" "$(of last tale termination_message | grep . | sed -n '1p;$p' | xargs)"
+	expect_equal "" "$(of last well termination_message)$(of last none termination_message)"
+	rm /run/last.yaml
+	gone last
+	no_leftovers
+}

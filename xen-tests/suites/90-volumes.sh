@@ -31,7 +31,10 @@ setup() {
 		        sources:
 		          - configMap: {name: app, items: [{key: app.conf, path: app.conf}]}
 		          - secret: {name: db, items: [{key: big, path: big}]}
-		          - downwardAPI: {items: [{path: labels, fieldRef: {fieldPath: metadata.labels}}]}
+		          - downwardAPI:
+		              items:
+		              - {path: labels, fieldRef: {fieldPath: metadata.labels}}
+		              - {path: memory, resourceFieldRef: {containerName: main, resource: limits.memory, divisor: 1Mi}}
 		    - {name: none, configMap: {name: absent, optional: true}}
 		  containers:
 		    - name: main
@@ -42,6 +45,7 @@ setup() {
 		        - {name: PW, valueFrom: {secretKeyRef: {name: db, key: password}}}
 		        - {name: URL, value: "db://me:$(PW)@host"}
 		        - {name: NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+		        - {name: CPUS, valueFrom: {resourceFieldRef: {resource: limits.cpu}}}
 		        - {name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
 		        - {name: MAYBE, valueFrom: {configMapKeyRef: {name: absent, key: x, optional: true}}}
 		      volumeMounts:
@@ -72,6 +76,7 @@ test_what_is_given_is_seen_in_the_container_and_nowhere_else() {
 	expect_equal '644 33 34' "$(in_it stat -c '%a %u %g' /owned/password)"
 	expect_equal "$(md5sum </run/given/big)" "$(in_it cat /all/big | md5sum)"
 	expect_equal 'tier="front"' "$(in_it cat /all/labels)"
+	expect_equal '64 1' "$(in_it sh -c 'echo $(cat /all/memory) $CPUS')"
 	expect_equal '' "$(in_it ls /none)"
 	expect_equal colour=red "$(in_it cat /etc/one.conf)"
 	# In memory, and not to be written by the container.

@@ -143,7 +143,7 @@ impl Checks<'_> {
     /// Waits for a container's end.
     pub fn wait(&mut self, name: &str, stdio: Stdio) -> Result<Ran> {
         let exit = self.peer.wait_for(|what| match what {
-            What::ContainerExited(exited) if exited.name == name => exited.exit,
+            What::ContainerExited(exited) if exited.name == name => exited.exit.clone(),
             _ => None,
         })?;
         for stream in [stdio.stdout, stdio.stderr].into_iter().filter(|id| *id != 0) {

@@ -64,7 +64,7 @@ fn one_container(peer: &mut Peer, command: &[String], tty: bool, stay: bool) -> 
     peer.until("output", |peer| (!peer.text(1).is_empty() || peer.ended.contains_key(&1)).then_some(()))?;
     mark("first byte");
     let exit = peer.wait_for(|what| match what {
-        What::ContainerExited(exited) => exited.exit,
+        What::ContainerExited(exited) => exited.exit.clone(),
         _ => None,
     })?;
     mark("exit");
@@ -98,7 +98,7 @@ fn await_end(peer: &mut Peer) -> Result<u8> {
         _ => None,
     })?;
     let code = peer.wait_for(|what| match what {
-        What::ContainerExited(exited) => exited.exit.map(|exit| exit.code),
+        What::ContainerExited(exited) => exited.exit.as_ref().map(|exit| exit.code),
         _ => None,
     })?;
     peer.gone()?;

@@ -377,6 +377,10 @@ pub struct CreateContainer {
     /// Further devices of the guest to show: paths below /dev.
     #[prost(string, repeated, tag = "20")]
     pub devices: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Absolute: an empty file there is the container's, and what its processes wrote into it comes with its end. Empty for none.
+    /// A mount of the container over the same target wins.
+    #[prost(string, tag = "21")]
+    pub termination_path: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RootFs {
@@ -769,7 +773,7 @@ pub struct ContainerStarted {
     #[prost(uint32, tag = "2")]
     pub pid: u32,
 }
-#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Exit {
     /// Exit code, when `signal` is 0.
     #[prost(uint32, tag = "1")]
@@ -784,6 +788,9 @@ pub struct Exit {
     pub started_ns: u64,
     #[prost(uint64, tag = "5")]
     pub finished_ns: u64,
+    /// Of a container: the first 4096 bytes of its file at `termination_path`.
+    #[prost(bytes = "vec", tag = "6")]
+    pub termination: ::prost::alloc::vec::Vec<u8>,
 }
 /// All its processes are gone and all its output was put into its streams, which are closed.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

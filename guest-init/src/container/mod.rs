@@ -18,6 +18,7 @@ pub mod devices;
 pub mod mounts;
 pub mod program;
 pub mod rootfs;
+pub mod termination;
 pub mod user;
 pub mod variables;
 
@@ -63,7 +64,7 @@ impl Container {
         let (state, pid, exit) = match &self.state {
             State::Created => (RunState::Created, 0, None),
             State::Running { pid, .. } => (RunState::Running, *pid, None),
-            State::Exited(exit) => (RunState::Exited, 0, Some(*exit)),
+            State::Exited(exit) => (RunState::Exited, 0, Some(exit.clone())),
         };
         ContainerState { name: self.spec.name.clone(), state: state.into(), pid, exit, stdio: self.spec.stdio }
     }

@@ -15,7 +15,7 @@ use rustix::mount::{MountFlags, MountPropagationFlags, MoveMountFlags, OpenTreeF
 use rustix::process::pivot_root;
 use xenpod_protocol::message::{CreateContainer, mount::Source};
 
-use super::devices;
+use super::{devices, termination};
 use crate::error::{Error, errno_of};
 use crate::sys;
 
@@ -80,6 +80,10 @@ fn open_sources(
                 sources.push((target, false, Attach::File(detached(CWD, &path)?)));
             }
         }
+    }
+    if !spec.termination_path.is_empty() && !spec.mounts.iter().any(|m| m.target == spec.termination_path) {
+        let file = detached(CWD, &termination::file(&spec.name))?;
+        sources.push((spec.termination_path.clone(), false, Attach::File(file)));
     }
     for mount in &spec.mounts {
         let what = match &mount.source {

@@ -9,7 +9,9 @@ mod volume;
 
 use std::collections::BTreeMap;
 
-pub use container::{ContainerSpec, LateEnv, MountSpec, PortSpec, PullPolicy, Resources, Role, Seccomp, SecuritySpec};
+pub use container::{
+    ContainerSpec, LateEnv, MountSpec, PortSpec, PullPolicy, Resources, Role, Seccomp, SecuritySpec, Termination,
+};
 pub use facts::Field;
 pub use health::{Action, HttpGet, Lifecycle, ProbeSpec, Probes};
 use serde::{Deserialize, Serialize};

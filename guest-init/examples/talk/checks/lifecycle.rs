@@ -32,7 +32,7 @@ pub fn exec(c: &mut Checks<'_>) -> Result<()> {
     c.peer.must(exec_op("e1", &name, Process { user: "web".into(), ..shell(script) }, streams))?;
     c.peer.write_all(streams.stdin, b"typed\n", true)?;
     let exit = c.peer.wait_for(|what| match what {
-        What::ExecExited(exited) if exited.id == "e1" => exited.exit,
+        What::ExecExited(exited) if exited.id == "e1" => exited.exit.clone(),
         _ => None,
     })?;
     c.peer.until("end", |peer| peer.ended.get(&streams.stdout).map(|_| ()))?;
@@ -48,7 +48,7 @@ pub fn exec(c: &mut Checks<'_>) -> Result<()> {
     c.peer.must(request::Op::SignalExec(SignalExec { id: "e2".into(), signal: 15 }))?;
     let mut ended = |id: &str| {
         c.peer.wait_for(|what| match what {
-            What::ExecExited(exited) if exited.id == id => exited.exit,
+            What::ExecExited(exited) if exited.id == id => exited.exit.clone(),
             _ => None,
         })
     };
@@ -126,7 +126,7 @@ pub fn inspect(c: &mut Checks<'_>) -> Result<()> {
     c.wait(&name, stdio)?;
     let inspection = inspection(c)?;
     holds("exited", is(&inspection, &name, RunState::Exited), &inspection)?;
-    equal("its code", inspection.containers[0].exit.map(|exit| exit.code), Some(3))?;
+    equal("its code", inspection.containers[0].exit.clone().map(|exit| exit.code), Some(3))?;
     c.remove(&name)
 }
 
@@ -144,7 +144,7 @@ pub fn shutdown(c: &mut Checks<'_>) -> Result<()> {
     let start = Instant::now();
     c.peer.shutdown(5000)?;
     let exit = c.peer.events.iter().find_map(|what| match what {
-        What::ContainerExited(exited) if exited.name == name => exited.exit,
+        What::ContainerExited(exited) if exited.name == name => exited.exit.clone(),
         _ => None,
     });
     equal("exit code", exit.map(|exit| exit.code), Some(3))?;

@@ -4,6 +4,7 @@ mod container;
 mod env;
 mod health;
 mod pod;
+mod resource;
 mod security;
 mod volumes;
 

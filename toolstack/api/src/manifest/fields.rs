@@ -55,6 +55,11 @@ const fn below(path: &'static str, text: &'static str) -> Field {
     Field { path, accepts: Accepts::Below, text, default: "" }
 }
 
+/// Of each `resourceFieldRef`.
+const RESOURCE: &str = "`limits.cpu`, `limits.memory`, `requests.cpu` or `requests.memory`. A limit that is not given is all that the \
+                        pod has, a request that is not given is the limit.";
+const DIVISOR: &str = "The unit: what the value is divided by, rounded up.";
+
 /// Every field of the table, in the order of the manual page.
 pub fn all() -> impl Iterator<Item = &'static Field> {
     pod::FIELDS.iter().chain(container::FIELDS)

@@ -81,6 +81,7 @@ fn scalar(value: &Value) -> Option<String> {
 /// Kubernetes takes `cpu: 1` for `cpu: "1"`; `k8s_openapi::…::Quantity` only takes the string.
 pub(super) fn numbers_to_quantities(pod: &mut Value) {
     let Some(spec) = pod.get_mut("spec") else { return };
+    divisors(spec);
     for list in ["initContainers", "containers"] {
         let containers = spec.get_mut(list).and_then(Value::as_sequence_mut);
         containers.into_iter().flatten().for_each(quantities_of_container);
@@ -111,8 +112,24 @@ fn octal_modes(value: &mut Value) {
     }
 }
 
+fn divisors(value: &mut Value) {
+    match value {
+        Value::Mapping(map) => {
+            for (key, below) in map.iter_mut() {
+                match key.as_str() {
+                    Some("divisor") => to_string(below),
+                    _ => divisors(below),
+                }
+            }
+        }
+        Value::Sequence(items) => items.iter_mut().for_each(divisors),
+        _ => {}
+    }
+}
+
 /// The same of one container.
 pub(super) fn quantities_of_container(container: &mut Value) {
+    divisors(container);
     for kind in ["limits", "requests"] {
         let list = container.get_mut("resources").and_then(|r| r.get_mut(kind)).and_then(Value::as_mapping_mut);
         list.into_iter().flat_map(|m| m.iter_mut()).for_each(|(_, v)| to_string(v));

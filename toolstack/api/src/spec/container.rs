@@ -63,6 +63,24 @@ pub struct ContainerSpec {
     /// What is done at its start and before its end.
     #[serde(default)]
     pub lifecycle: Lifecycle,
+    /// Its last words.
+    #[serde(default)]
+    pub termination: Termination,
+}
+
+/// What a container leaves behind to say why it ended.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Termination {
+    /// The file in the container that it may write them to; absolute.
+    pub path: String,
+    /// The end of its log stands for a file that is empty, when it did not end well.
+    pub from_log: bool,
+}
+
+impl Default for Termination {
+    fn default() -> Self {
+        Self { path: "/dev/termination-log".into(), from_log: false }
+    }
 }
 
 /// A container's part in the life of its pod.

@@ -29,6 +29,15 @@ pub enum Field {
     PodIps,
     /// The name of the host.
     NodeName,
+    /// A limit or request of a container, divided, rounded up.
+    Resource {
+        /// It is in thousandths of a CPU; else in bytes.
+        cpu: bool,
+        /// How much; all that the pod has, when nothing was asked for.
+        value: Option<u64>,
+        /// By what it is divided, in the same unit; not 0.
+        divisor: u64,
+    },
 }
 
 impl Field {
@@ -50,6 +59,10 @@ impl Field {
             Self::PodIp => pod.known.ips.first().map(ToString::to_string).unwrap_or_default(),
             Self::PodIps => pod.known.ips.iter().map(ToString::to_string).collect::<Vec<_>>().join(","),
             Self::NodeName => pod.known.node_name.clone(),
+            Self::Resource { cpu, value, divisor } => {
+                let of_pod = if *cpu { u64::from(pod.vcpus) * 1000 } else { pod.memory_mib << 20 };
+                value.unwrap_or(of_pod).div_ceil((*divisor).max(1)).to_string()
+            }
         }
     }
 }

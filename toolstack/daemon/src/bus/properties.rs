@@ -160,6 +160,7 @@ pub(super) fn container(status: &PodStatus, c: &ContainerRecord) -> Properties {
         ("Signal", c.signal.into()),
         ("Reason", c.reason.map_or("", |r| r.as_str()).into()),
         ("Message", c.message.clone().into()),
+        ("TerminationMessage", c.termination.clone().into()),
         ("Started", c.started_usec.into()),
         ("Finished", c.finished_usec.into()),
         ("Pid", c.pid.into()),

@@ -282,6 +282,7 @@ pub fn create(
         sysctls: pod.sysctls.clone().into_iter().filter(|(name, _)| of_ipc(name)).collect(),
         privileged: spec.security.privileged,
         devices: pod.devices.clone(),
+        termination_path: spec.termination.path.clone(),
     }
 }
 

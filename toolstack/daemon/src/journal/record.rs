@@ -91,6 +91,9 @@ pub struct ContainerRecord {
     /// The stream of its standard input; 0 for none.
     #[serde(default)]
     pub stdin: u32,
+    /// What it left behind when it ended last: at most 4096 bytes.
+    #[serde(default)]
+    pub termination: String,
 }
 
 impl ContainerRecord {
@@ -116,6 +119,7 @@ impl ContainerRecord {
             up: false,
             ready: false,
             stdin: 0,
+            termination: String::new(),
         }
     }
 

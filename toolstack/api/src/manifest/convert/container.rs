@@ -8,7 +8,7 @@ use xenpod_protocol::expand;
 
 use super::{Report, health, is_label, label_text};
 use crate::quantity::{QuantityError, parse_milli, parse_units};
-use crate::spec::{ContainerSpec, PortSpec, PullPolicy, Resources, Role};
+use crate::spec::{ContainerSpec, PortSpec, PullPolicy, Resources, Role, Termination};
 
 /// The smallest limit a container is given: less, and it cannot even be started.
 const MIN_MEMORY_LIMIT: u64 = 1 << 20;
@@ -64,6 +64,7 @@ pub(super) fn convert(
         report.invalid(format!("{path}.stdinOnce"), "is true without `stdin: true`: there is nothing to close");
     }
     let ports = ports(c, path, report);
+    let termination = termination(c, path, report);
     ContainerSpec {
         name: c.name.clone(),
         image,
@@ -84,7 +85,34 @@ pub(super) fn convert(
         restart_policy: None,
         env,
         late_env,
+        termination,
     }
+}
+
+fn termination(c: &core::Container, path: &str, report: &mut Report<'_>) -> Termination {
+    let mut termination = Termination::default();
+    if let Some(file) = c.termination_message_path.as_deref().filter(|p| !p.is_empty()) {
+        if !file.starts_with('/')
+            || file.ends_with('/')
+            || file.contains('\0')
+            || file.split('/').any(|part| part == "..")
+        {
+            report.invalid(
+                format!("{path}.terminationMessagePath"),
+                format!("{file:?} is not the absolute path of a file"),
+            );
+        }
+        termination.path = file.into();
+    }
+    match c.termination_message_policy.as_deref() {
+        None | Some("File") => {}
+        Some("FallbackToLogsOnError") => termination.from_log = true,
+        Some(other) => {
+            let text = format!("{other:?} is none of File and FallbackToLogsOnError");
+            report.invalid(format!("{path}.terminationMessagePolicy"), text);
+        }
+    }
+    termination
 }
 
 /// Notes what cannot be an argument or a variable.

@@ -3,7 +3,7 @@
 use k8s_openapi::api::core::v1 as core;
 use xenpod_protocol::expand;
 
-use super::{Report, container::string, volumes};
+use super::{Report, container::string, resource, volumes};
 use crate::spec::{Field, LateEnv, SourceKind, SourceRef};
 
 /// The environment when all of it is known, else the parts it is put together from in the guest.
@@ -61,23 +61,30 @@ fn parts(c: &core::Container, path: &str, report: &mut Report<'_>) -> Vec<LateEn
             report.invalid(format!("{at}.value"), "and valueFrom exclude each other");
         }
         let at = format!("{at}.valueFrom");
-        match (&from.config_map_key_ref, &from.secret_key_ref, &from.field_ref) {
-            (Some(r), None, None) => {
+        match (&from.config_map_key_ref, &from.secret_key_ref, &from.field_ref, &from.resource_field_ref) {
+            (Some(r), None, None, None) => {
                 let at = format!("{at}.configMapKeyRef");
                 all.push(key(name, SourceKind::ConfigMap, (&r.name, &r.key, r.optional), &at, report));
             }
-            (None, Some(r), None) => {
+            (None, Some(r), None, None) => {
                 let at = format!("{at}.secretKeyRef");
                 all.push(key(name, SourceKind::Secret, (&r.name, &r.key, r.optional), &at, report));
             }
-            (None, None, Some(r)) => {
+            (None, None, Some(r), None) => {
                 if let Some(field) = field(&r.field_path, false, &format!("{at}.fieldRef.fieldPath"), report) {
                     all.push(LateEnv::Field { name, field });
                 }
             }
-            // The table of supported fields has refused what else there is.
-            (None, None, None) if from.resource_field_ref.is_some() => {}
-            _ => report.invalid(at, "must have one of configMapKeyRef, secretKeyRef and fieldRef"),
+            (None, None, None, Some(r)) => {
+                let at = format!("{at}.resourceFieldRef");
+                if r.container_name.as_ref().is_some_and(|other| !other.is_empty() && *other != c.name) {
+                    report
+                        .unsupported(format!("{at}.containerName"), "is another container; only its own is supported");
+                } else if let Some(field) = resource::field(c, r, &at, report) {
+                    all.push(LateEnv::Field { name, field });
+                }
+            }
+            _ => report.invalid(at, "must have one of configMapKeyRef, secretKeyRef, fieldRef and resourceFieldRef"),
         }
     }
     all

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1 as core;
 
-use super::{Report, env, is_label, label_text};
+use super::{Report, env, is_label, label_text, resource};
 use crate::quantity::parse_units;
 use crate::spec::{ContainerSpec, FileSource, KeyItem, MountSpec, SourceKind, SourceRef, VolumeKind, VolumeSpec};
 
@@ -32,7 +32,7 @@ pub(super) fn convert(
         } else if all.iter().any(|o| o.name == v.name) {
             report.invalid(format!("{at}.name"), format!("{:?} is the name of two volumes", v.name));
         }
-        if let Some(kind) = kind(v, &at, report) {
+        if let Some(kind) = kind(v, spec, &at, report) {
             all.push(VolumeSpec { name: v.name.clone(), kind, owner: None });
         }
     }
@@ -55,7 +55,7 @@ pub(super) fn convert(
 }
 
 /// `None` for a kind that the table of supported fields has refused.
-fn kind(v: &core::Volume, at: &str, report: &mut Report<'_>) -> Option<VolumeKind> {
+fn kind(v: &core::Volume, pod: &core::PodSpec, at: &str, report: &mut Report<'_>) -> Option<VolumeKind> {
     let given = [v.empty_dir.is_some(), v.config_map.is_some(), v.secret.is_some(), v.projected.is_some()];
     let kinds = given.iter().filter(|g| **g).count() + usize::from(v.downward_api.is_some());
     if kinds > 1 {
@@ -78,12 +78,12 @@ fn kind(v: &core::Volume, at: &str, report: &mut Report<'_>) -> Option<VolumeKin
         mode(secret.default_mode, &format!("{at}.defaultMode"), report)
     } else if let Some(down) = &v.downward_api {
         let at = format!("{at}.downwardAPI");
-        downward(down.items.as_deref(), &at, &mut sources, report);
+        downward(down.items.as_deref(), pod, &at, &mut sources, report);
         mode(down.default_mode, &format!("{at}.defaultMode"), report)
     } else if let Some(projected) = &v.projected {
         let at = format!("{at}.projected");
         for (k, p) in projected.sources.iter().flatten().enumerate() {
-            projection(p, &format!("{at}.sources[{k}]"), &mut sources, report);
+            projection(p, pod, &format!("{at}.sources[{k}]"), &mut sources, report);
         }
         mode(projected.default_mode, &format!("{at}.defaultMode"), report)
     } else {
@@ -92,7 +92,13 @@ fn kind(v: &core::Volume, at: &str, report: &mut Report<'_>) -> Option<VolumeKin
     Some(VolumeKind::Files { default_mode: default.unwrap_or(FILE_MODE), sources })
 }
 
-fn projection(p: &core::VolumeProjection, at: &str, sources: &mut Vec<FileSource>, report: &mut Report<'_>) {
+fn projection(
+    p: &core::VolumeProjection,
+    pod: &core::PodSpec,
+    at: &str,
+    sources: &mut Vec<FileSource>,
+    report: &mut Report<'_>,
+) {
     if let Some(map) = &p.config_map {
         let at = format!("{at}.configMap");
         keys(SourceKind::ConfigMap, &map.name, map.items.as_deref(), map.optional, (&at, "name"), sources, report);
@@ -110,7 +116,7 @@ fn projection(p: &core::VolumeProjection, at: &str, sources: &mut Vec<FileSource
         );
     }
     if let Some(down) = &p.downward_api {
-        downward(down.items.as_deref(), &format!("{at}.downwardAPI"), sources, report);
+        downward(down.items.as_deref(), pod, &format!("{at}.downwardAPI"), sources, report);
     }
 }
 
@@ -161,6 +167,7 @@ fn keys(
 
 fn downward(
     items: Option<&[core::DownwardAPIVolumeFile]>,
+    pod: &core::PodSpec,
     at: &str,
     sources: &mut Vec<FileSource>,
     report: &mut Report<'_>,
@@ -169,13 +176,27 @@ fn downward(
         let at = format!("{at}.items[{k}]");
         inside(&item.path, &format!("{at}.path"), report);
         let mode = mode(item.mode, &format!("{at}.mode"), report);
-        let Some(from) = &item.field_ref else {
-            if item.resource_field_ref.is_none() {
-                report.invalid(at, "must have a fieldRef");
+        let field = match (&item.field_ref, &item.resource_field_ref) {
+            (Some(from), None) => env::field(&from.field_path, true, &format!("{at}.fieldRef.fieldPath"), report),
+            (None, Some(from)) => {
+                let at = format!("{at}.resourceFieldRef");
+                let name = from.container_name.as_deref().unwrap_or_default();
+                let all = pod.init_containers.iter().flatten().chain(&pod.containers);
+                match all.into_iter().find(|c| c.name == name) {
+                    Some(of) => resource::field(of, from, &at, report),
+                    None => {
+                        let text = format!("{name:?} is no container of this pod");
+                        report.invalid(format!("{at}.containerName"), text);
+                        None
+                    }
+                }
             }
-            continue;
+            _ => {
+                report.invalid(at, "must have either a fieldRef or a resourceFieldRef");
+                None
+            }
         };
-        if let Some(field) = env::field(&from.field_path, true, &format!("{at}.fieldRef.fieldPath"), report) {
+        if let Some(field) = field {
             sources.push(FileSource::Field { path: item.path.clone(), field, mode });
         }
     }

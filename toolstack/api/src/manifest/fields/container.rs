@@ -44,6 +44,10 @@ pub(super) const FIELDS: &[Field] = &[
          `status.podIPs` or `spec.nodeName`.",
     ),
     only("spec.containers[].env[].valueFrom.fieldRef.apiVersion", "v1", "Of the Pod."),
+    below("spec.containers[].env[].valueFrom.resourceFieldRef", "A limit or request of the container."),
+    any("spec.containers[].env[].valueFrom.resourceFieldRef.resource", super::RESOURCE),
+    any("spec.containers[].env[].valueFrom.resourceFieldRef.containerName", "The container's own name.").or("its own"),
+    any("spec.containers[].env[].valueFrom.resourceFieldRef.divisor", super::DIVISOR).or("1"),
     below("spec.containers[].envFrom[]", "All keys of config maps and secrets as variables."),
     any("spec.containers[].envFrom[].prefix", "What the variables' names begin with.").or("empty"),
     below("spec.containers[].envFrom[].configMapRef", "A config map that is given with the call."),
@@ -155,8 +159,18 @@ pub(super) const FIELDS: &[Field] = &[
     any("spec.containers[].lifecycle.preStop.httpGet.httpHeaders[].value", "Its value, at most 4096 bytes."),
     below("spec.containers[].lifecycle.preStop.sleep", "Nothing, for a while."),
     any("spec.containers[].lifecycle.preStop.sleep.seconds", "How long, 0 to 86400."),
-    only("spec.containers[].terminationMessagePath", "/dev/termination-log", "No message is taken from there."),
-    only("spec.containers[].terminationMessagePolicy", "File", "No message is taken from there."),
+    any(
+        "spec.containers[].terminationMessagePath",
+        "A file that it may write its last words to: the first 4096 bytes are its termination message. All containers of a pod \
+         have 1 MiB for this together.",
+    )
+    .or("/dev/termination-log"),
+    any(
+        "spec.containers[].terminationMessagePolicy",
+        "`File`, or `FallbackToLogsOnError`: when it did not end well and the file is empty, the end of its log is the message, at \
+         most 80 lines and 2048 bytes.",
+    )
+    .or("File"),
     below("spec.containers[].volumeMounts[]", "Volumes that it sees."),
     any("spec.containers[].volumeMounts[].name", "One of `spec.volumes`."),
     any("spec.containers[].volumeMounts[].mountPath", "Where: an absolute path without `..`."),

@@ -164,3 +164,23 @@ fn init_containers_come_first_and_sidecars_stay() {
     let same = problems(&with_inits("  - {name: server, image: b}\n"));
     assert_eq!(same, ["line 14: spec.containers[0].name: \"server\" is already the name of spec.initContainers[0]"]);
 }
+
+#[test]
+fn last_words() {
+    use crate::spec::Termination;
+    let says = |text: &str| with("    ports: [{containerPort: 8080}]\n", text);
+    assert_eq!(parse(WEB).unwrap().containers[0].termination, Termination::default());
+    let pod =
+        parse(&says("    terminationMessagePath: /tmp/log\n    terminationMessagePolicy: FallbackToLogsOnError\n"))
+            .unwrap();
+    assert_eq!(pod.containers[0].termination, Termination { path: "/tmp/log".into(), from_log: true });
+    let at = "line 18: spec.containers[0].terminationMessage";
+    assert_eq!(
+        problems(&says("    terminationMessagePath: log\n")),
+        [format!("{at}Path: \"log\" is not the absolute path of a file")]
+    );
+    assert_eq!(
+        problems(&says("    terminationMessagePolicy: Never\n")),
+        [format!("{at}Policy: \"Never\" is none of File and FallbackToLogsOnError")]
+    );
+}

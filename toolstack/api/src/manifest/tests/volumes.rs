@@ -69,7 +69,7 @@ fn volumes_that_cannot_be_are_refused_with_their_place() {
         ),
         (
             "  - {name: work, downwardAPI: {items: [{path: c, resourceFieldRef: {resource: limits.cpu}}]}}\n",
-            "line 26: spec.volumes[0].downwardAPI.items[0].resourceFieldRef: is not supported; remove it",
+            "line 26: spec.volumes[0].downwardAPI.items[0].resourceFieldRef.containerName: \"\" is no container of this pod",
         ),
         (
             "  - {name: work, downwardAPI: {items: [{path: c, fieldRef: {fieldPath: status.hostIP}}]}}\n",
@@ -147,7 +147,7 @@ fn an_environment_that_is_put_together_in_the_guest() {
         ),
         (
             "{name: A, valueFrom: {resourceFieldRef: {resource: x}}}",
-            "env[0].valueFrom.resourceFieldRef: is not supported; remove it",
+            "env[0].valueFrom.resourceFieldRef.resource: \"x\" is not supported; there are limits.cpu",
         ),
     ] {
         let found = problems(&with("    env:\n", &format!("    env:\n    - {var}\n")));
@@ -156,4 +156,45 @@ fn an_environment_that_is_put_together_in_the_guest() {
             "{var}: {found:?}"
         );
     }
+}
+
+#[test]
+fn limits_and_requests_as_facts() {
+    use crate::spec::{FileSource, LateEnv};
+    let fact = |resource: &str, more: &str| {
+        let var = format!("    - {{name: A, valueFrom: {{resourceFieldRef: {{resource: {resource}{more}}}}}}}\n");
+        let pod = parse(&with("    env:\n", &format!("    env:\n{var}"))).unwrap();
+        let LateEnv::Field { field, .. } = &pod.containers[0].late_env[0] else { panic!("{pod:?}") };
+        field.value(&pod)
+    };
+    assert_eq!(fact("limits.cpu", ""), "1");
+    assert_eq!(fact("limits.cpu", ", divisor: 1m"), "1000");
+    assert_eq!(fact("limits.memory", ""), "16777216");
+    assert_eq!(fact("limits.memory", ", divisor: 3Mi"), "6", "rounded up");
+    assert_eq!(fact("requests.memory", ", divisor: 1"), "16777216", "the limit stands for a request that is not given");
+    let of_pod = with("      limits: {cpu: 1, memory: 16Mi}\n", "      requests: {cpu: 250m}\n").replace(
+        "    env:\n",
+        "    env:\n    - {name: A, valueFrom: {resourceFieldRef: {containerName: server, resource: limits.memory, divisor: 1Mi}}}\n    \
+         - {name: B, valueFrom: {resourceFieldRef: {resource: requests.cpu, divisor: 1m}}}\n",
+    );
+    let pod = parse(&of_pod).unwrap();
+    let values: Vec<String> = pod.containers[0].late_env[..2]
+        .iter()
+        .map(|v| if let LateEnv::Field { field, .. } = v { field.value(&pod) } else { String::new() })
+        .collect();
+    assert_eq!(values, ["32", "250"], "without a limit: all that the pod has");
+
+    let file = |container: &str| {
+        with_volumes(&format!(
+            "  - {{name: work, downwardAPI: {{items: [{{path: a, resourceFieldRef: {{containerName: {container}, resource: limits.cpu}}}}]}}}}\n"
+        ))
+    };
+    let pod = parse(&file("server")).unwrap();
+    let VolumeKind::Files { sources, .. } = &pod.volumes[0].kind else { panic!("{pod:?}") };
+    assert!(matches!(&sources[0], FileSource::Field { field, .. } if field.value(&pod) == "1"), "{sources:?}");
+    let found = problems(&file("other"));
+    assert!(found[0].ends_with("resourceFieldRef.containerName: \"other\" is no container of this pod"), "{found:?}");
+    let wrong = "    env:\n    - {name: A, valueFrom: {resourceFieldRef: {resource: limits.ephemeral-storage}}}\n";
+    let found = problems(&with("    env:\n", wrong));
+    assert!(found[0].contains("\"limits.ephemeral-storage\" is not supported; there are limits.cpu"), "{found:?}");
 }

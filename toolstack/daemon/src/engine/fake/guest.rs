@@ -304,6 +304,13 @@ impl Guest {
             ["exit", code] => Some(Exit { code: code.parse().unwrap(), ..Default::default() }),
             ["kill", signal] => Some(Exit { signal: signal.parse().unwrap(), ..Default::default() }),
             ["oom"] => Some(Exit { signal: 9, oom_killed: true, ..Default::default() }),
+            ["leave", words] => {
+                Some(Exit { code: 1, termination: words.replace("NUL", "\0").into(), ..Default::default() })
+            }
+            ["fail", text] => {
+                self.session.write(container.stdio.stdout, text.as_bytes()).unwrap();
+                Some(Exit { code: 1, ..Default::default() })
+            }
             ["print", text] => {
                 self.session.write(container.stdio.stdout, text.as_bytes()).unwrap();
                 Some(Exit::default())

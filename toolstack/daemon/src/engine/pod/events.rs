@@ -69,7 +69,9 @@ impl Pod {
                 }
             }
             Some(What::ContainerExited(exited)) => {
-                self.container_exited(&exited.name, &exited.exit.unwrap_or_default());
+                let exit = exited.exit.unwrap_or_default();
+                self.container_exited(&exited.name, &exit);
+                self.last_words(&exited.name, &exit).await;
                 saved = self.save_or_log().await;
                 self.publish();
                 // After that: who sees the output end finds the exit code.
@@ -77,7 +79,7 @@ impl Pod {
                 self.ending_done(&exited.name).await;
             }
             Some(What::ExecExited(exited)) => {
-                let for_a_probe = self.shared.commands.ended(&exited.id, exited.exit.unwrap_or_default());
+                let for_a_probe = self.shared.commands.ended(&exited.id, exited.exit.clone().unwrap_or_default());
                 if !for_a_probe {
                     self.exec_exited(&exited);
                 }

@@ -86,7 +86,7 @@ impl Pod {
     pub(super) fn exec_exited(&self, exited: &message::ExecExited) {
         let exec = number(&exited.id).and_then(|n| lock(&self.shared.execs).get(&n).cloned());
         let Some(exec) = exec else { return };
-        exec.ended(&exited.exit.unwrap_or_default());
+        exec.ended(&exited.exit.clone().unwrap_or_default());
         let (shared, changes) = (self.shared.clone(), self.changes.clone());
         tokio::spawn(async move {
             tokio::time::sleep(LINGER).await;

@@ -22,6 +22,7 @@ mod release;
 mod sequence;
 mod stop;
 mod streams;
+mod termination;
 
 pub use ask::Ask;
 pub use containers::ContainerAsk;

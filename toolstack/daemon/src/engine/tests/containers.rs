@@ -403,3 +403,27 @@ fn every_step_of_a_containers_life_may_fail_or_be_the_last() {
         }
     }
 }
+
+#[test]
+fn what_a_container_leaves_behind_is_its_termination_message() {
+    let lab = Lab::new();
+    lab.run(async |r| {
+        let pod = r.empty().await;
+        for (name, command, policy, want) in [
+            ("a", "[leave, \"noNULway\"]", "File", "no\u{fffd}way"),
+            ("b", "[fail, \"it broke\\n\"]", "FallbackToLogsOnError", "it broke\n"),
+            ("c", "[fail, \"it broke\\n\"]", "File", ""),
+            ("d", "[print, fine]", "FallbackToLogsOnError", ""),
+            ("e", "[leave, words]", "FallbackToLogsOnError", "words"),
+        ] {
+            let text = format!("name: {name}\nimage: app\ncommand: {command}\nterminationMessagePolicy: {policy}\n");
+            assert_eq!(r.add(&pod, &text, true).await, done());
+            let ended = |s: &std::sync::Arc<_>| -> bool {
+                let s: &super::super::status::PodStatus = s;
+                s.container(name).is_some_and(|c| c.state == ContainerState::Exited)
+            };
+            pod.watch().wait_for(ended).await.unwrap();
+            assert_eq!(container(&pod, name).termination, want, "{name}");
+        }
+    });
+}
