@@ -61,11 +61,17 @@ pub fn package(cache: &Cache) -> Result<Entry> {
     })
 }
 
-/// The manual pages and completions of the command line, as it describes itself.
+/// The manual pages, and the completions of the command line, as it describes itself.
 fn manuals(out: &Path) -> Result<()> {
     let target = std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| checkout().join("target"), PathBuf::from);
     let program = target.join("release/xenpodctl");
-    run("xenpodctl manpages", Command::new(&program).arg("manpages").arg(out.join("man")))?;
+    let man = out.join("man");
+    // A page of what is no more would be packaged as well.
+    if man.exists() {
+        fs::remove_dir_all(&man).map_err(LabError::file("cannot remove", &man))?;
+    }
+    let sources = checkout().join("systemd");
+    run("xenpodctl manpages", Command::new(&program).arg("manpages").arg("--sources").arg(sources).arg(man))?;
     let completions = out.join("completions");
     fs::create_dir_all(&completions).map_err(LabError::file("cannot make", &completions))?;
     for (shell, name) in [("bash", "xenpodctl"), ("zsh", "_xenpodctl"), ("fish", "xenpodctl.fish")] {

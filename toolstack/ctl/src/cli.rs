@@ -1,6 +1,7 @@
 //! The command line's shape. Manual pages and completions are made from it.
 
 mod container;
+mod explain;
 mod shape;
 mod streams;
 #[cfg(test)]
@@ -11,6 +12,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use self::container::*;
+pub use self::explain::*;
 pub use self::shape::*;
 pub use self::streams::*;
 
@@ -26,7 +28,9 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 done; of run and exec, the container's own; 125 xenpod failed; 126 the command could not be \
-    executed; 127 the command does not exist; 2 the command line is wrong.";
+    executed; 127 the command does not exist; 2 the command line is wrong.\n\nxenpodctl-VERB(1) is the page of a verb. Manifests are \
+    described in xenpod-manifest(5) and by `xenpodctl explain`, the daemon in xenpodd(8), its configuration in xenpodd.yaml(5), its D-Bus \
+    interfaces in org.xenpod1.Manager(5), and how to call them in xenpod-recipes(7).";
 
 /// The verbs.
 #[derive(Debug, Subcommand)]
@@ -75,6 +79,8 @@ pub enum Command {
     Images,
     /// Remove images.
     Rmi(Rmi),
+    /// Explain a field of a pod's manifest: its type, its default, and what xenpod does with it.
+    Explain(Explain),
     /// Show the versions of client, daemon and hypervisor.
     Version,
     /// Check this host, and say what to do about what is wrong.
@@ -87,6 +93,9 @@ pub enum Command {
     /// Write the manual pages into a folder.
     #[command(hide = true)]
     Manpages {
+        /// The installed tree, as it is in the sources: what the pages are made of.
+        #[arg(long, value_name = "DIR")]
+        sources: PathBuf,
         /// The folder.
         dir: PathBuf,
     },

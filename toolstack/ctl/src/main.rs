@@ -11,6 +11,7 @@ mod documents;
 mod failure;
 mod given;
 mod json;
+mod pages;
 mod progress;
 mod streams;
 mod table;

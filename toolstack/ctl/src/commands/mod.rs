@@ -6,6 +6,7 @@ mod create;
 mod doctor;
 mod events;
 mod exec;
+mod explain;
 mod images;
 mod import;
 mod inspect;
@@ -40,11 +41,11 @@ pub async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
             clap_complete::generate(shell, &mut Cli::command(), "xenpodctl", &mut std::io::stdout());
             return Ok(ExitCode::SUCCESS);
         }
-        Command::Manpages { dir } => {
-            std::fs::create_dir_all(&dir).map_err(|e| Failure::Io(dir.display().to_string(), e))?;
-            clap_mangen::generate_to(Cli::command(), &dir).map_err(|e| Failure::Io(dir.display().to_string(), e))?;
+        Command::Manpages { sources, dir } => {
+            crate::pages::write(&sources, &dir)?;
             return Ok(ExitCode::SUCCESS);
         }
+        Command::Explain(args) => return explain::run(&args, json),
         // These two have something to say without a daemon.
         Command::Doctor => return doctor::run(json).await,
         Command::Version => return version::run(json).await,
@@ -72,9 +73,11 @@ pub async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Import(args) => import::run(&client, args, json).await,
         Command::Images => images::run(&client, json).await,
         Command::Rmi(args) => rmi::run(&client, args, json).await,
-        Command::Completions { .. } | Command::Manpages { .. } | Command::Doctor | Command::Version => {
-            Ok(ExitCode::SUCCESS)
-        }
+        Command::Completions { .. }
+        | Command::Manpages { .. }
+        | Command::Explain(_)
+        | Command::Doctor
+        | Command::Version => Ok(ExitCode::SUCCESS),
     }
 }
 
