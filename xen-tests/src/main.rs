@@ -15,6 +15,8 @@ mod lab;
 mod machine;
 mod package;
 mod qmp;
+#[cfg(test)]
+mod readme_tests;
 mod serial;
 mod suite;
 mod tally;
