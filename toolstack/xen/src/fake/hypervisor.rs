@@ -352,6 +352,12 @@ impl Hypervisor for FakeHypervisor {
         })
     }
 
+    fn paging_kib(&self, domain: DomainRef) -> Result<u64> {
+        self.step("paging_kib", "xc_get_paging_mempool_size", Some(domain.domid))?;
+        // The builder's formula.
+        self.change(domain, |domain| 1024 * u64::from(domain.info.max_vcpus) + domain.info.memory_kib / 256)
+    }
+
     fn pause(&self, domain: DomainRef) -> Result<()> {
         self.step("pause", "xc_domain_pause", Some(domain.domid))?;
         self.change(domain, |domain| {

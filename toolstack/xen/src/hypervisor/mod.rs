@@ -54,6 +54,10 @@ pub trait Hypervisor: Send + Sync + 'static {
     /// What each virtual CPU of a domain has done, by number.
     fn vcpus(&self, domain: DomainRef) -> Result<Vec<VcpuInfo>>;
 
+    /// Memory that Xen has set aside for its own tables about a domain (the pool of its nested page tables), in KiB. It is
+    /// beyond the domain's memory.
+    fn paging_kib(&self, domain: DomainRef) -> Result<u64>;
+
     /// Stops a domain's CPUs. Pauses nest in Xen: one unpause for each.
     fn pause(&self, domain: DomainRef) -> Result<()>;
 

@@ -48,6 +48,15 @@ pub(super) fn populate(handle: &Handle, domid: Domid, frames: Frames) -> Result<
     Ok(())
 }
 
+/// The size of the domain's paging pool.
+pub(super) fn paging_kib(handle: &Handle, domid: Domid) -> Result<u64> {
+    let mut bytes = 0;
+    // SAFETY: the call fills in the number.
+    let result = unsafe { xc::xc_get_paging_mempool_size(handle.xc(), domid.0.into(), &mut bytes) };
+    check("xc_get_paging_mempool_size", domid, result)?;
+    Ok(bytes / 1024)
+}
+
 /// The largest order, up to `largest`, of which a piece can begin at frame `next`, and how many of them to ask for now.
 fn next_pieces(next: u64, end: u64, largest: u32) -> (u32, u64) {
     let order = ORDERS

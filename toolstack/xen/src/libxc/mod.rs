@@ -168,6 +168,12 @@ impl Hypervisor for Libxc {
             .collect()
     }
 
+    fn paging_kib(&self, domain: DomainRef) -> Result<u64> {
+        let handle = self.pool.take()?;
+        self.checked(&handle, domain)?;
+        memory::paging_kib(&handle, domain.domid)
+    }
+
     fn pause(&self, domain: DomainRef) -> Result<()> {
         let handle = self.pool.take()?;
         self.checked(&handle, domain)?;
