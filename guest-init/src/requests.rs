@@ -5,7 +5,7 @@ use xenpod_protocol::message::{
 };
 use xenpod_protocol::{CloseReason, RequestToken};
 
-use crate::container::cgroup::Cgroup;
+use crate::container::cgroup::{Cgroup, pod_working_set};
 use crate::container::rootfs::RootFs;
 use crate::container::{Container, State, child, termination};
 use crate::disks::Halt;
@@ -327,6 +327,7 @@ impl Guest {
             containers: self.containers.values().map(|c| c.cgroup.stats(&c.spec.name)).collect(),
             memory_total: field("MemTotal:"),
             memory_available: field("MemAvailable:"),
+            memory_working_set: pod_working_set(),
         }
     }
 }

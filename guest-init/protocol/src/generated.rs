@@ -654,6 +654,9 @@ pub struct Stats {
     pub memory_total: u64,
     #[prost(uint64, tag = "3")]
     pub memory_available: u64,
+    /// Of all containers together, as of one.
+    #[prost(uint64, optional, tag = "4")]
+    pub memory_working_set: ::core::option::Option<u64>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ContainerStats {
@@ -670,6 +673,39 @@ pub struct ContainerStats {
     pub memory_working_set: u64,
     #[prost(uint64, tag = "5")]
     pub pids: u64,
+    /// What follows is left out when the kernel does not tell. memory.peak.
+    #[prost(uint64, optional, tag = "6")]
+    pub memory_peak: ::core::option::Option<u64>,
+    /// memory.max; left out when there is no limit.
+    #[prost(uint64, optional, tag = "7")]
+    pub memory_max: ::core::option::Option<u64>,
+    /// How often something in it was killed for memory.
+    #[prost(uint64, optional, tag = "8")]
+    pub oom_kills: ::core::option::Option<u64>,
+    /// Of cpu_ns, in user space and in the kernel.
+    #[prost(uint64, optional, tag = "9")]
+    pub cpu_user_ns: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "10")]
+    pub cpu_system_ns: ::core::option::Option<u64>,
+    /// Periods of cpu.max that it ran in, those in which it was held back, and for how long.
+    #[prost(uint64, optional, tag = "11")]
+    pub cpu_periods: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "12")]
+    pub cpu_throttled_periods: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "13")]
+    pub cpu_throttled_ns: ::core::option::Option<u64>,
+    /// pids.max; left out when there is no limit.
+    #[prost(uint64, optional, tag = "14")]
+    pub pids_max: ::core::option::Option<u64>,
+    /// Of all disks (io.stat).
+    #[prost(uint64, optional, tag = "15")]
+    pub io_read_bytes: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "16")]
+    pub io_write_bytes: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "17")]
+    pub io_reads: ::core::option::Option<u64>,
+    #[prost(uint64, optional, tag = "18")]
+    pub io_writes: ::core::option::Option<u64>,
 }
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Inspect {}

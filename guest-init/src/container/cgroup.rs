@@ -25,6 +25,11 @@ pub fn prepare_pod() -> Result<(), Error> {
     fs::write(&control, CONTROLLERS).map_err(Error::io("write", control))
 }
 
+/// What all containers hold, without the file pages that nobody has touched lately.
+pub fn pod_working_set() -> Option<u64> {
+    stats::working_set(Path::new(POD))
+}
+
 /// One container's.
 #[derive(Debug)]
 pub struct Cgroup {
@@ -82,7 +87,7 @@ impl Cgroup {
     pub fn oom_kills(&self) -> u64 {
         let mut text = [0; 512];
         let length = rustix::io::pread(&self.events, &mut text, 0).unwrap_or(0);
-        field(&String::from_utf8_lossy(&text[..length]), "oom_kill")
+        field(&String::from_utf8_lossy(&text[..length]), "oom_kill").unwrap_or(0)
     }
 
     /// Kills everything in it.
@@ -112,16 +117,7 @@ impl Cgroup {
 
     /// What it uses now.
     pub fn stats(&self, name: &str) -> ContainerStats {
-        let read = |file: &str| fs::read_to_string(self.path.join(file)).unwrap_or_default();
-        let number = |file: &str| read(file).trim().parse().unwrap_or(0);
-        let memory_bytes = number("memory.current");
-        ContainerStats {
-            name: name.into(),
-            cpu_ns: field(&read("cpu.stat"), "usage_usec").saturating_mul(1000),
-            memory_bytes,
-            memory_working_set: memory_bytes.saturating_sub(field(&read("memory.stat"), "inactive_file")),
-            pids: number("pids.current"),
-        }
+        stats::of(&self.path, name)
     }
 }
 
@@ -151,10 +147,11 @@ fn settings(resources: &Resources) -> Vec<(&'static str, String)> {
 }
 
 /// The value of `name` in lines of names and values.
-fn field(text: &str, name: &str) -> u64 {
+fn field(text: &str, name: &str) -> Option<u64> {
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.and_then(|value| value.trim().parse().ok()).unwrap_or(0)
+    line.and_then(|value| value.trim().parse().ok())
 }
 
+mod stats;
 #[cfg(test)]
 mod tests;

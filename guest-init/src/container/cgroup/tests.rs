@@ -26,7 +26,7 @@ fn limits_become_file_contents() {
 #[test]
 fn fields_are_whole_words() {
     let text = "oom 3\noom_kill 2\noom_group_kill 1\n";
-    assert_eq!(field(text, "oom_kill"), 2);
-    assert_eq!(field(text, "oom"), 3);
-    assert_eq!(field(text, "absent"), 0);
+    assert_eq!(field(text, "oom_kill"), Some(2));
+    assert_eq!(field(text, "oom"), Some(3));
+    assert_eq!(field(text, "absent"), None);
 }
