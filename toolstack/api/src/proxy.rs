@@ -48,6 +48,8 @@ pub trait Manager {
     /// What has happened: the events, the number of the oldest that is kept, and the `since` to go on with. Options `since` (t),
     /// `limit` (u), `pod` (s), `type` (s), `label` (s).
     fn list_events(&self, options: Options<'_>) -> zbus::Result<(Vec<EventEntry>, u64, u64)>;
+    /// What the caller's pods use. Options: `pods` (as), `guest` (b).
+    fn get_stats(&self, options: Options<'_>) -> zbus::Result<Vec<HashMap<String, zbus::OwnedVariant>>>;
     /// Asks for signals about the caller's own objects.
     fn subscribe(&self) -> zbus::Result<()>;
     /// Takes [`subscribe`](Self::subscribe) back.
@@ -126,6 +128,10 @@ pub trait Pod {
     fn resume(&self, options: Options<'_>) -> zbus::Result<()>;
     /// Connects to a TCP port inside it.
     fn port_forward(&self, port: u16, options: Options<'_>) -> zbus::Result<OwnedFd>;
+    /// What it uses. Option `guest` (b).
+    fn get_stats(&self, options: Options<'_>) -> zbus::Result<HashMap<String, zbus::OwnedVariant>>;
+    /// A pipe with a sample a line, as JSON. Options: `interval_ms` (u), `guest` (b).
+    fn stream_stats(&self, options: Options<'_>) -> zbus::Result<OwnedFd>;
     /// Returns its state and exit code when it has stopped or failed.
     fn wait(&self, options: Options<'_>) -> zbus::Result<(String, i32)>;
 

@@ -9,6 +9,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use xenpod_net::NetworkConfig;
 
+use crate::metrics::MetricsConfig;
+
 /// Where the configuration is read from unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/xenpod/xenpodd.yaml";
 
@@ -50,6 +52,8 @@ pub struct Config {
     pub registries: BTreeMap<String, Registry>,
     /// The `default` network.
     pub network: NetworkConfig,
+    /// What pods use, for machines.
+    pub metrics: MetricsConfig,
 }
 
 /// Limits of one user who is not root.
@@ -98,6 +102,7 @@ impl Default for Config {
             per_user: PerUser::default(),
             registries: BTreeMap::new(),
             network: NetworkConfig::default(),
+            metrics: MetricsConfig::default(),
         }
     }
 }
@@ -169,6 +174,9 @@ impl Config {
             if !value.is_absolute() {
                 return wrong(key, "must be an absolute path");
             }
+        }
+        if config.metrics.socket.as_ref().is_some_and(|path| !path.is_absolute()) {
+            return wrong("metrics: socket", "must be an absolute path");
         }
         if config.boot_timeout_seconds == 0 {
             return wrong("boot_timeout_seconds", "must be at least 1");

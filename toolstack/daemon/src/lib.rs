@@ -5,6 +5,7 @@
 //!   bus          org.xenpod1: objects, access, signals             (knows the engine)
 //!   engine       pods, jobs, transitions, reconcile                (knows the traits in engine::world)
 //!   events       what has happened, in numbers                    (observes the engine)
+//!   metrics      what pods use, for machines                      (knows the engine)
 //!   host         those traits on a real host: libxc, xenstore, loop, netlink, images
 //!   guest        the channel to a guest          logs      its output on disk
 //!   devices      loop devices and scratch disks  journal   records on disk
@@ -26,6 +27,7 @@ pub mod host;
 pub mod journal;
 pub mod logging;
 pub mod logs;
+pub mod metrics;
 pub mod notify;
 pub mod security;
 #[cfg(test)]

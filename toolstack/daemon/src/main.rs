@@ -86,8 +86,9 @@ async fn run(arguments: Arguments) -> Result<(), StartError> {
     notify::status("starting");
 
     let xen = xenpod_xen::libxc::Libxc::new();
-    let domains: Arc<dyn Domains> =
-        Arc::new(HostDomains::new(xen, &config.kernel, &config.boot_image, &config.kernel_args));
+    let domains = HostDomains::new(xen, &config.kernel, &config.boot_image, &config.kernel_args);
+    let meter = Arc::new(domains.meter());
+    let domains: Arc<dyn Domains> = Arc::new(domains);
     let journal = Journal::open(&config.state_dir)?;
     let images = Arc::new(HostImages::open(&config)?);
     let world = World {
@@ -95,6 +96,7 @@ async fn run(arguments: Arguments) -> Result<(), StartError> {
         disks: Arc::new(HostDisks::new(&config.state_dir, &config.cache_dir)?),
         net: Arc::new(HostNet::new(config.network.clone())?),
         images,
+        meter,
         journal,
         settings: settings(&config),
     };
@@ -126,6 +128,9 @@ async fn run(arguments: Arguments) -> Result<(), StartError> {
         events: events.clone(),
     };
     let running = bus::serve(setup).await?;
+    // Pods do not depend on who looks at them.
+    let metrics = xenpodd::metrics::serve(engine.clone(), &config.metrics);
+    let metrics = metrics.inspect_err(|error| tracing::error!("{error}")).ok();
     notify::ready(&status_line(&engine, &facts));
     let teller = tokio::spawn(tell_status(statuses, engine.clone(), facts));
 
@@ -136,6 +141,7 @@ async fn run(arguments: Arguments) -> Result<(), StartError> {
     notify::stopping();
     tracing::info!(pods = engine.running(), "ending; pods go on running");
     teller.abort();
+    drop(metrics);
     running.stop().await;
     events.close();
     Ok(())

@@ -147,6 +147,7 @@ pub(super) async fn call(
             let events: Vec<EventEntry> = page.events.iter().map(|e| event_entry(e)).collect();
             Reply::with((events, page.oldest, page.reached))
         }
+        "GetStats" => super::stats::of_all(service, caller, body).await,
         "CheckHost" => {
             Options::new(body.deserialize()?).end()?;
             let host = service.host.clone();

@@ -29,6 +29,7 @@ mod queue;
 mod reply;
 mod rules;
 mod signals;
+mod stats;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -84,6 +85,7 @@ struct Service {
     bus: Connection,
     callers: Callers,
     waits: Waits,
+    streams: stats::Streams,
 }
 
 /// Calls of `Wait` that have not been answered, by user.
@@ -168,6 +170,7 @@ pub async fn serve(setup: Setup) -> zbus::Result<Running> {
         bus: bus.clone(),
         callers,
         waits: Waits::default(),
+        streams: stats::Streams::default(),
     });
     let tasks = vec![
         tokio::spawn(receive(service.clone(), calls)),
@@ -266,7 +269,7 @@ async fn perform(
         }
         "Get" | "GetAll" | "Set" if is("org.freedesktop.DBus.Properties") => {
             let object = object.ok_or_else(|| BusError::unknown_object(path))?;
-            return properties::answer(service, caller, &object, member, &body);
+            return properties::answer(service, caller, &object, member, &body).await;
         }
         "GetManagedObjects" if is("org.freedesktop.DBus.ObjectManager") && matches!(object, Some(Object::Manager)) => {
             return Reply::of(&properties::managed(service, caller));
@@ -289,5 +292,7 @@ async fn perform(
 
 #[cfg(test)]
 mod owners_tests;
+#[cfg(test)]
+mod stats_tests;
 #[cfg(test)]
 mod tests;

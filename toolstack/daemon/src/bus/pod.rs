@@ -96,6 +96,8 @@ pub(super) async fn call(
             let socket = answered.await.map_err(|_| Failure::Removed(pod.name.to_string()))??;
             Reply::with(zbus::OwnedFd::from(socket))
         }
+        "GetStats" => super::stats::of_pod(service, pod, body).await,
+        "StreamStats" => super::stats::stream(service, caller, pod, body),
         "Wait" => {
             Options::new(body.deserialize()?).end()?;
             let mut status = pod.watch();

@@ -25,7 +25,7 @@ pub(super) type Properties = BTreeMap<&'static str, Variant<'static>>;
 const NO_DOMID: u32 = u32::MAX;
 
 /// Answers a call of `org.freedesktop.DBus.Properties`.
-pub(super) fn answer(
+pub(super) async fn answer(
     service: &Service,
     caller: &Caller,
     object: &Object,
@@ -40,13 +40,21 @@ pub(super) fn answer(
             if !known(&interface) {
                 return Err(BusError::unknown_interface(&interface, own));
             }
-            let value = of(service, caller, object).remove(name.as_str());
+            let mut all = of(service, caller, object);
+            if let (Object::Pod(pod), "Stats") = (object, name.as_str()) {
+                super::stats::add_property(service, pod, &mut all).await;
+            }
+            let value = all.remove(name.as_str());
             Reply::with(value.ok_or_else(|| BusError::unknown_property(own, &name))?)
         }
         "GetAll" => {
             let interface: String = body.deserialize()?;
             // The standard interfaces have none.
-            Reply::with(if known(&interface) { of(service, caller, object) } else { Properties::new() })
+            let mut all = if known(&interface) { of(service, caller, object) } else { Properties::new() };
+            if let (Object::Pod(pod), true) = (object, known(&interface)) {
+                super::stats::add_property(service, pod, &mut all).await;
+            }
+            Reply::with(all)
         }
         _ => {
             let (interface, name, _): (String, String, Variant<'_>) = body.deserialize()?;

@@ -20,6 +20,7 @@ pub mod pod;
 pub mod probe;
 mod process;
 pub mod reconcile;
+pub mod stats;
 mod status;
 pub mod streams;
 pub mod transition;

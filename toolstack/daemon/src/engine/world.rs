@@ -30,6 +30,8 @@ pub struct World {
     pub net: Arc<dyn Net>,
     /// Images.
     pub images: Arc<dyn Images>,
+    /// What pods use.
+    pub meter: Arc<dyn super::stats::meter::Meter>,
     /// The records.
     pub journal: Journal,
     /// The engine's own settings.

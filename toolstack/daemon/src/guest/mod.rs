@@ -10,6 +10,7 @@
 //! the ring to the log file in this task and is then acknowledged, so a full disk or a stuck reader holds back the one
 //! container it concerns, as a pipe would.
 
+mod figures;
 mod link;
 mod sinks;
 
@@ -23,6 +24,7 @@ use tokio::sync::{mpsc, oneshot};
 use xenpod_protocol::message::{self, reply, request};
 
 use crate::logs::{LogWriter, Stream};
+pub use figures::Figures;
 
 /// What carries the bytes.
 pub trait Transport: AsyncRead + AsyncWrite + Send + Unpin {}

@@ -90,6 +90,11 @@ impl<H: Hypervisor> HostDomains<H> {
         }
     }
 
+    /// What pods on it use.
+    pub fn meter(&self) -> super::HostMeter<H> {
+        super::HostMeter::new(self.xen.clone())
+    }
+
     /// Runs what blocks off the runtime's thread.
     async fn blocking<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> T {
         match tokio::task::spawn_blocking(work).await {

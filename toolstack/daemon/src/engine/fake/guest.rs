@@ -111,6 +111,7 @@ impl Guest {
 
     fn incoming(&mut self, incoming: Incoming) {
         match incoming {
+            Incoming::Request { op: Some(Op::GetStats(_)), .. } if self.world.state().mute => {}
             Incoming::Request { token, op: Some(op) } => {
                 let (result, then) = self.request(op);
                 self.session.reply(token, result).unwrap();
@@ -260,6 +261,23 @@ impl Guest {
                     })
                     .collect();
                 (reply::Result::Inspection(message::Inspection { containers, ..Default::default() }), None)
+            }
+            Op::GetStats(_) => {
+                let of = |name: &String| message::ContainerStats {
+                    name: name.clone(),
+                    cpu_ns: 7_000_000,
+                    memory_bytes: 4 << 20,
+                    memory_working_set: 3 << 20,
+                    pids: 2,
+                    ..Default::default()
+                };
+                let stats = message::Stats {
+                    containers: self.containers.keys().map(of).collect(),
+                    memory_total: 60 << 20,
+                    memory_available: 50 << 20,
+                    memory_working_set: Some(5 << 20),
+                };
+                (reply::Result::Stats(stats), None)
             }
             Op::Shutdown(_) => {
                 let running: Vec<_> = self.containers.keys().cloned().collect();

@@ -4,6 +4,7 @@
 //! a crash of the daemon is.
 
 mod guest;
+mod meter;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::net::Ipv4Addr;
@@ -64,6 +65,9 @@ struct State {
     /// What was run in containers without streams, and which containers were sent which signal.
     commands: Vec<String>,
     files: BTreeMap<String, Vec<u8>>,
+    /// How often somebody asked what pods use, and whether guests keep silent about it.
+    measured: usize,
+    mute: bool,
 }
 
 /// The world.
@@ -103,6 +107,7 @@ impl Fake {
             disks: Arc::new(self.clone()),
             net: Arc::new(self.clone()),
             images: Arc::new(self.clone()),
+            meter: Arc::new(self.clone()),
             journal: Journal::open(dir).unwrap(),
             settings: Settings {
                 boot_timeout: Duration::from_secs(5),

@@ -94,6 +94,7 @@ impl Pod {
         // All requests at once: the guest handles them in order, and answers each.
         let answers: Vec<_> =
             requests.into_iter().map(|r| (r.container, r.starts, guest.send_with(r.what, r.op, r.outputs))).collect();
+        self.shared.guest_is(&guest);
         self.guest = Some(guest);
         self.guest_events = Some(events);
         for (container, starts, answer) in answers {
@@ -388,6 +389,7 @@ impl Pod {
                 Err(source) => return Err(self.guest_failure(None, source)),
             }
         };
+        self.shared.guest_is(&guest);
         self.guest = Some(guest.clone());
         self.guest_events = Some(events);
         for exec in inspection.execs {

@@ -12,6 +12,7 @@ use super::super::probe::Commands;
 use super::super::status::PodStatus;
 use super::super::watcher::Sight;
 use super::{Ask, lock};
+use crate::guest::{Figures, Guest};
 use crate::logs::Hub;
 
 /// What is shared between a pod's task and everybody else.
@@ -20,6 +21,14 @@ pub(super) struct Shared {
     pub(super) logs: Mutex<HashMap<String, Hub>>,
     pub(super) execs: Mutex<BTreeMap<u32, Arc<Exec>>>,
     pub(super) commands: Arc<Commands>,
+    figures: Mutex<Option<Arc<Figures>>>,
+}
+
+impl Shared {
+    /// Samples ask this guest from now on.
+    pub(super) fn guest_is(&self, guest: &Guest) {
+        *lock(&self.figures) = Some(Arc::new(guest.figures()));
+    }
 }
 
 /// A pod, to those who are not its task.
@@ -75,5 +84,11 @@ impl PodHandle {
     #[must_use]
     pub fn exec(&self, number: u32) -> Option<Arc<Exec>> {
         lock(&self.shared.execs).get(&number).cloned()
+    }
+
+    /// Where its guest can be asked what it uses, once there was one.
+    #[must_use]
+    pub fn figures(&self) -> Option<Arc<Figures>> {
+        lock(&self.shared.figures).clone()
     }
 }

@@ -6,6 +6,7 @@ mod faults;
 mod health;
 mod life;
 mod outside;
+mod stats;
 mod streams;
 
 use std::sync::Arc;
