@@ -3,6 +3,7 @@
 mod container;
 mod explain;
 mod shape;
+mod stats;
 mod streams;
 #[cfg(test)]
 mod tests;
@@ -14,6 +15,7 @@ use clap::{Args, Parser, Subcommand};
 pub use self::container::*;
 pub use self::explain::*;
 pub use self::shape::*;
+pub use self::stats::*;
 pub use self::streams::*;
 
 /// Run pods of OCI containers, each in a Xen domain of its own.
@@ -56,6 +58,10 @@ pub enum Command {
     Events(Events),
     /// List pods.
     Ps(Ps),
+    /// Show what pods use, again and again.
+    Stats(Stats),
+    /// Watch what pods use, on a terminal.
+    Top(Top),
     /// Show everything that is known of pods, containers or images.
     Inspect(Inspect),
     /// Show a container's output.

@@ -16,6 +16,7 @@ mod progress;
 mod streams;
 mod table;
 mod time;
+mod usage;
 
 use std::process::ExitCode;
 

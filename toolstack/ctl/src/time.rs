@@ -1,6 +1,6 @@
 //! Times on the command line.
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 /// A time in the past, as `10m`, `1h30m` or `2026-01-02T03:04:05Z`, in microseconds since the epoch.
 pub fn since(text: &str) -> Result<u64, String> {
@@ -14,9 +14,28 @@ pub fn since(text: &str) -> Result<u64, String> {
     })
 }
 
+/// A time between two looks: seconds, or with a unit; 100 ms to an hour.
+pub fn interval(text: &str) -> Result<Duration, String> {
+    let plain = text.parse::<f64>().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    let time = plain.or_else(|| humantime::parse_duration(text).ok());
+    let bounds = Duration::from_millis(100)..=Duration::from_secs(3600);
+    time.filter(|time| bounds.contains(time))
+        .ok_or_else(|| "not a time from 100ms to 1h, such as 2, 0.5 or 500ms".into())
+}
+
 #[cfg(test)]
 mod tests {
-    use super::since;
+    use super::{interval, since};
+
+    #[test]
+    fn intervals_have_bounds() {
+        for (text, ms) in [("1", 1000), ("0.5", 500), ("500ms", 500), ("2s", 2000), ("1m", 60_000), ("1h", 3_600_000)] {
+            assert_eq!(interval(text).unwrap().as_millis(), ms, "{text}");
+        }
+        for bad in ["0", "-1", "99ms", "2h", "NaN", "inf", "", "often"] {
+            assert!(interval(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn times_ago_and_times_in_words() {

@@ -53,6 +53,11 @@ fn forms_that_scripts_rely_on() {
     assert!(parse("xenpodctl rm -f a b").is_ok());
     assert!(parse("xenpodctl events -f --since 5 --filter pod=a --filter type=pod-state").is_ok());
     assert!(parse("xenpodctl events --since yesterday").is_err());
+    let Ok(Command::Stats(stats)) = parse("xenpodctl stats --no-stream --interval 5 a b") else { panic!("stats") };
+    assert_eq!((stats.no_stream, stats.interval.as_secs(), stats.pods.len()), (true, 5, 2));
+    let Ok(Command::Top(top)) = parse("xenpodctl top -i 500ms") else { panic!("top") };
+    assert_eq!(top.interval.as_millis(), 500);
+    assert!(parse("xenpodctl top --interval 10ms").is_err());
     assert!(parse("xenpodctl run -f pod.yaml --memory 5").is_err());
     assert!(parse("xenpodctl run").is_err());
 }

@@ -19,7 +19,9 @@ mod pull;
 mod rm;
 mod rmi;
 mod run;
+mod stats;
 mod stop;
+mod top;
 mod version;
 mod wait;
 
@@ -62,6 +64,8 @@ pub async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Wait(args) => wait::run(&client, args, json).await,
         Command::Events(args) => events::run(&client, args, json).await,
         Command::Ps(args) => ps::run(&client, args, json).await,
+        Command::Stats(args) => stats::run(&client, args, json).await,
+        Command::Top(args) => top::run(&client, args, json).await,
         Command::Inspect(args) => inspect::run(&client, args).await,
         Command::Logs(args) => logs::run(&client, args, json).await,
         Command::Exec(args) => exec::run(&client, args, json).await,
