@@ -41,7 +41,22 @@ pub fn root() -> Result<(), Error> {
     fs::write("/proc/sys/kernel/poweroff_cmd", "/init poweroff").map_err(Error::io("set", "kernel.poweroff_cmd"))?;
     // Ctrl-alt-del is a signal to us, not a reset.
     let _ = fs::write("/proc/sys/kernel/ctrl-alt-del", "0");
+    limits()?;
     cgroup::prepare_pod()
+}
+
+/// What all processes of the pod have, unless they are given something else: open files as systemd's services have them, and
+/// as many processes as there is memory for. The kernel's own numbers grow with the memory and are small in a small guest.
+fn limits() -> Result<(), Error> {
+    // include/uapi/asm-generic/resource.h
+    const RLIMIT_NPROC: u32 = 6;
+    const RLIMIT_NOFILE: u32 = 7;
+    for (name, resource, soft, hard) in
+        [("nproc", RLIMIT_NPROC, u64::MAX, u64::MAX), ("nofile", RLIMIT_NOFILE, 1024, 524_288)]
+    {
+        crate::sys::set_rlimit(resource, soft, hard).map_err(Error::system("set", format!("the limit {name}")))?;
+    }
+    Ok(())
 }
 
 /// The kernel runs these to shut down when Xen asks: `/sbin/reboot` (kernel/reboot.c) and what `poweroff_cmd` says. Its

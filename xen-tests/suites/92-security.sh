@@ -69,6 +69,7 @@ test_another_container_reaches_no_device_but_its_own() {
 	with secure '{}' '{"procMount": "Unmasked"}'
 	expect_equal '' "$(in_it grep -E ' /proc/[a-z]' /proc/mounts || true)"
 	expect_equal 00000000a80425fb "$(status_of CapEff)"
+	expect_equal '1024 524288 unlimited' "$(in_it sh -c 'echo $(ulimit -Sn) $(ulimit -Hn) $(ulimit -Hp)')"
 	gone secure
 	no_leftovers
 }
