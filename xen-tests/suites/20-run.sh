@@ -59,6 +59,15 @@ test_a_pod_lives_in_its_own_domain() {
 	no_leftovers
 }
 
+test_a_pods_devices_are_no_trouble_to_udev() {
+	running one
+	udevadm settle
+	expect_equal '' "$(journalctl -b -o cat -t systemd-udevd -t '(udev-worker)' -p warning | grep -E 'vif|vbd|loop' || true)"
+	expect_equal '' "$(journalctl -b -o cat | grep 'Invalid command' || true)"
+	gone one
+	no_leftovers
+}
+
 test_containers_of_a_pod_share_its_network_and_nothing_else() {
 	cat >/run/two.yaml <<-'Y'
 		apiVersion: v1
