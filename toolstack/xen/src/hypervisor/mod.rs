@@ -69,7 +69,7 @@ pub trait Hypervisor: Send + Sync + 'static {
     fn destroy(&self, domain: DomainRef) -> Result<Destroyed>;
 
     /// Sets how much memory the domain may own, in KiB (the balloon's upper bound). The guest is told its target
-    /// through xenstore; this is what keeps it to it.
+    /// through xenstore; this is what keeps it to it. Xen's own tables about the domain are given the room that goes with it.
     fn set_max_memory(&self, domain: DomainRef, kib: u64) -> Result<()>;
 
     /// Binds virtual CPU `vcpu` to these physical CPUs.

@@ -27,6 +27,11 @@ const MAX_CMDLINE: usize = 2048;
 /// What libxl lets a domain own beyond its memory, for the pages it shares with dom0 (`LIBXL_MAXMEM_CONSTANT`), in KiB.
 pub(super) const MAXMEM_SLACK_KIB: u64 = 1024;
 
+/// Bytes for Xen's own tables about a domain of this size: libxl's formula (`libxl__get_required_paging_memory`).
+pub(super) fn paging_pool(max_vcpus: u32, memory_kib: u64) -> u64 {
+    4096 * (256 * u64::from(max_vcpus) + memory_kib / 1024)
+}
+
 /// A build in progress.
 pub(super) struct Builder<'a> {
     handle: &'a Handle,
@@ -131,9 +136,7 @@ impl<'a> Builder<'a> {
         let max_kib = config.memory_kib + MAXMEM_SLACK_KIB;
         // SAFETY: as above.
         check("xc_domain_setmaxmem", domid, unsafe { xc::xc_domain_setmaxmem(xch, dom, max_kib) })?;
-        // Xen's own tables about the domain's memory: libxl's formula (libxl__get_required_paging_memory), for the most
-        // memory it may ever have, as the tables of a running domain do not grow.
-        let pool = 4096 * (256 * u64::from(config.max_vcpus) + config.max_memory_kib / 1024);
+        let pool = paging_pool(config.max_vcpus, config.max_memory_kib);
         // SAFETY: as above.
         check("xc_set_paging_mempool_size", domid, unsafe { xc::xc_set_paging_mempool_size(xch, dom, pool) })?;
         let port = || {

@@ -20,7 +20,7 @@ mod cpu;
 mod handle;
 mod memory;
 
-use build::{Builder, MAXMEM_SLACK_KIB, is_out_of_memory};
+use build::{Builder, MAXMEM_SLACK_KIB, is_out_of_memory, paging_pool};
 use handle::{Handle, Pool, check};
 use memory::Foreign;
 
@@ -213,7 +213,14 @@ impl Hypervisor for Libxc {
 
     fn set_max_memory(&self, domain: DomainRef, kib: u64) -> Result<()> {
         let handle = self.pool.take()?;
-        self.checked(&handle, domain)?;
+        let info = self.checked(&handle, domain)?;
+        // Room for Xen's own tables about it first. Never less than there is: they may be in use.
+        let pool = paging_pool(info.max_vcpus, kib);
+        if pool > memory::paging_kib(&handle, domain.domid)? * 1024 {
+            // SAFETY: plain numbers.
+            let result = unsafe { xc::xc_set_paging_mempool_size(handle.xc(), domain.domid.0.into(), pool) };
+            check("xc_set_paging_mempool_size", domain.domid, result)?;
+        }
         let kib = kib.saturating_add(MAXMEM_SLACK_KIB);
         // SAFETY: plain numbers.
         let result = unsafe { xc::xc_domain_setmaxmem(handle.xc(), domain.domid.0.into(), kib) };

@@ -135,6 +135,11 @@ pub fn memory_target(domid: Domid, kib: u64) -> Op {
     Op::write(format!("{}/memory/target", domain_path(domid)), kib)
 }
 
+/// What a domain that runs is called from now on.
+pub fn names(domid: Domid, uuid: DomainUuid, name: &str) -> Vec<Op> {
+    vec![Op::write(format!("{}/name", domain_path(domid)), name), Op::write(format!("{}/name", vm_path(uuid)), name)]
+}
+
 /// A domain's directory.
 pub fn domain_path(domid: Domid) -> String {
     format!("/local/domain/{domid}")
