@@ -131,6 +131,18 @@ pub enum Error {
         /// What the kernel said.
         errno: Errno,
     },
+    /// A limit below what is used and cannot be reclaimed.
+    #[error(
+        "container {container} uses {used} bytes of memory that cannot be reclaimed: it cannot be limited to {wanted}"
+    )]
+    InUse {
+        /// Which.
+        container: String,
+        /// What it uses.
+        used: u64,
+        /// What it was to be limited to.
+        wanted: u64,
+    },
     /// Any other call to the kernel.
     #[error("cannot {what} {object}: {}", describe(*errno))]
     System {
@@ -189,6 +201,7 @@ impl Error {
             Self::Mount { errno: Errno::NOMEM, path, .. } => (ErrorKind::NoMemory, Some(Errno::NOMEM), Some(path)),
             Self::Mount { errno, path, .. } => (ErrorKind::MountFailed, Some(*errno), Some(path)),
             Self::Unconnected { errno, .. } => (ErrorKind::Unconnected, Some(*errno), None),
+            Self::InUse { .. } => (ErrorKind::NoMemory, None, None),
             Self::System { errno: Errno::NOMEM, .. } => (ErrorKind::NoMemory, Some(Errno::NOMEM), None),
             Self::System { errno, .. } => (ErrorKind::Internal, Some(*errno), None),
         };

@@ -292,7 +292,8 @@ impl Guest {
     }
 
     fn update_resources(&mut self, wanted: &UpdateResources) -> Result<(), Error> {
-        self.container(&wanted.container)?.cgroup.update(&wanted.resources.unwrap_or_default())
+        let cgroup = &self.container(&wanted.container)?.cgroup;
+        cgroup.limit(&wanted.container, &wanted.resources.unwrap_or_default())
     }
 
     pub(crate) fn inspect(&self) -> Inspection {

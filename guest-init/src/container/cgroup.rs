@@ -75,6 +75,31 @@ impl Cgroup {
         fs::write(&path, value.as_ref()).map_err(Error::io("write", path.display().to_string()))
     }
 
+    /// Sets the limits of one that is in use. Nothing is killed for it: memory that is above a new limit is reclaimed first, and
+    /// when that is not possible nothing is changed.
+    pub fn limit(&self, container: &str, resources: &Resources) -> Result<(), Error> {
+        let wanted = resources.memory_max;
+        if wanted == 0 || self.used() <= wanted {
+            return self.update(resources);
+        }
+        // Writing it reclaims, and never kills; while it stands, what is used does not grow unhindered.
+        self.write("memory.high", wanted.to_string())?;
+        let used = self.used();
+        let result = if used <= wanted {
+            self.update(resources)
+        } else {
+            Err(Error::InUse { container: container.into(), used, wanted })
+        };
+        self.write("memory.high", "max")?;
+        result
+    }
+
+    /// Bytes of memory that are charged to it.
+    fn used(&self) -> u64 {
+        let text = fs::read_to_string(self.path.join("memory.current")).unwrap_or_default();
+        text.trim().parse().unwrap_or(0)
+    }
+
     /// Sets limits anew.
     pub fn update(&self, resources: &Resources) -> Result<(), Error> {
         for (file, value) in settings(resources) {
