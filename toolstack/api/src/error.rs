@@ -58,6 +58,8 @@ names! {
     KernelInvalid = "org.xenpod1.Error.KernelInvalid",
     /// The host has not the memory.
     NotEnoughMemory = "org.xenpod1.Error.NotEnoughMemory",
+    /// Memory that was to be given back is in use.
+    MemoryInUse = "org.xenpod1.Error.MemoryInUse",
     /// This machine does not run Xen, or the daemon cannot reach it.
     NoXen = "org.xenpod1.Error.NoXen",
     /// The hypervisor refused.

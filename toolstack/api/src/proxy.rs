@@ -126,6 +126,14 @@ pub trait Pod {
     fn pause(&self, options: Options<'_>) -> zbus::Result<()>;
     /// Lets its domain run again.
     fn resume(&self, options: Options<'_>) -> zbus::Result<()>;
+    /// Gives it another size. Options `memory_mib` (t), `vcpus` (u), `wait` (u).
+    fn resize(&self, options: Options<'_>) -> zbus::Result<OwnedObjectPath>;
+    /// Gives it another name.
+    fn rename(&self, name: &str, options: Options<'_>) -> zbus::Result<()>;
+    /// Sets labels, and removes some.
+    fn set_labels(&self, set: HashMap<&str, &str>, remove: &[&str], options: Options<'_>) -> zbus::Result<()>;
+    /// Sets annotations, and removes some.
+    fn set_annotations(&self, set: HashMap<&str, &str>, remove: &[&str], options: Options<'_>) -> zbus::Result<()>;
     /// Connects to a TCP port inside it.
     fn port_forward(&self, port: u16, options: Options<'_>) -> zbus::Result<OwnedFd>;
     /// What it uses. Option `guest` (b).
@@ -168,6 +176,8 @@ pub trait Container {
     fn remove(&self, options: Options<'_>) -> zbus::Result<OwnedObjectPath>;
     /// Gives it another name.
     fn rename(&self, name: &str, options: Options<'_>) -> zbus::Result<()>;
+    /// Changes its limits. Options `memory_limit` (t), `memory_request` (t), `cpu_limit_milli` (u), `cpu_request_milli` (u).
+    fn update(&self, options: Options<'_>) -> zbus::Result<()>;
     /// Its output so far, and with option `follow` (b) what comes, as two pipes: standard output and standard error. More options:
     /// `tail` (t), `since` (t), `timestamps` (b), `previous` (b).
     fn logs(&self, options: Options<'_>) -> zbus::Result<(OwnedFd, OwnedFd)>;
@@ -242,6 +252,9 @@ pub trait Job {
     /// Item, bytes done, bytes in all.
     #[zbus(property)]
     fn progress_detail(&self) -> zbus::Result<Vec<(String, u64, u64)>>;
+    /// What it came to, in figures.
+    #[zbus(property)]
+    fn reached(&self) -> zbus::Result<HashMap<String, u64>>;
     /// What it makes or works on.
     #[zbus(property)]
     fn objects(&self) -> zbus::Result<Vec<OwnedObjectPath>>;

@@ -60,6 +60,9 @@ pub struct PodSpec {
     pub memory_mib: u64,
     /// The domain's vCPUs.
     pub vcpus: u32,
+    /// vCPUs that the domain is built with room for; 0: as many as it starts with.
+    #[serde(default)]
+    pub max_vcpus: u32,
     /// A requested IPv4 address.
     pub ipv4: Option<std::net::Ipv4Addr>,
     /// A requested MAC address.
@@ -72,6 +75,12 @@ pub struct PodSpec {
 }
 
 impl PodSpec {
+    /// vCPUs that the domain is built with room for.
+    #[must_use]
+    pub fn max_vcpus(&self) -> u32 {
+        self.max_vcpus.max(self.vcpus)
+    }
+
     /// What happens when the container at that place ends: what it says itself, else what the pod says. One that was made in the
     /// running pod is left to who made it.
     #[must_use]

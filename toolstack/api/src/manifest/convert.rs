@@ -3,6 +3,7 @@
 mod container;
 mod env;
 mod health;
+mod metadata;
 mod pod;
 mod resource;
 mod security;
@@ -10,7 +11,9 @@ mod volumes;
 
 pub use volumes::{is_key, is_source_name};
 
-pub use pod::MAX_CONTAINERS;
+pub use container::check_limits;
+pub use metadata::{check_annotations, check_labels, check_pod_name};
+pub use pod::{MAX_CONTAINERS, check_size};
 
 use k8s_openapi::api::core::v1 as core;
 

@@ -15,7 +15,7 @@ mod locate;
 pub mod schema;
 mod support;
 
-pub use convert::MAX_CONTAINERS;
+pub use convert::{MAX_CONTAINERS, check_annotations, check_labels, check_limits, check_pod_name, check_size};
 use serde_yaml::Value;
 
 pub use convert::{is_key, is_source_name};

@@ -137,7 +137,7 @@ fn unsupported_fields_are_refused_by_name() {
         problems(&with("xenpod.org/memory: 32Mi", "xenpod.org/memoy: 32Mi")),
         [
             "line 7: metadata.annotations.xenpod.org/memoy: there is no such annotation; those of xenpod are xenpod.org/memory, \
-          xenpod.org/cpus, xenpod.org/ipv4, xenpod.org/mac, xenpod.org/scratch, xenpod.org/log-journald, xenpod.org/volume-owner, xenpod.org/ulimits, xenpod.org/devices"
+          xenpod.org/cpus, xenpod.org/max-cpus, xenpod.org/ipv4, xenpod.org/mac, xenpod.org/scratch, xenpod.org/log-journald, xenpod.org/volume-owner, xenpod.org/ulimits, xenpod.org/devices"
         ]
     );
 }

@@ -124,6 +124,31 @@ pub(super) fn string(path: &str, text: &str, report: &mut Report<'_>) {
     }
 }
 
+/// Whether these can be a container's limits.
+///
+/// # Errors
+/// Why not.
+pub fn check_limits(resources: &Resources) -> Result<(), String> {
+    let Resources { memory_limit, memory_request, cpu_limit_milli, cpu_request_milli } = *resources;
+    let over = |value: Option<u64>, limit: Option<u64>| value.zip(limit).is_some_and(|(v, l)| v > l);
+    if memory_limit.max(memory_request).is_some_and(|m| m > MAX_MEMORY_LIMIT) {
+        return Err("more memory than any machine has".into());
+    }
+    if cpu_limit_milli.max(cpu_request_milli).is_some_and(|m| m > MAX_CPU_MILLI) {
+        return Err("more CPUs than any machine has".into());
+    }
+    if let Some(few) = memory_limit.filter(|m| *m < MIN_MEMORY_LIMIT) {
+        return Err(format!("{few} bytes of memory are too few for a process; give at least {MIN_MEMORY_LIMIT}"));
+    }
+    if over(memory_request, memory_limit) {
+        return Err("the memory it requests is more than its limit".into());
+    }
+    if over(cpu_request_milli, cpu_limit_milli) {
+        return Err("the CPU it requests is more than its limit".into());
+    }
+    Ok(())
+}
+
 fn resources(c: &core::Container, path: &str, report: &mut Report<'_>) -> Resources {
     let Some(given) = &c.resources else { return Resources::default() };
     type List = Option<BTreeMap<String, Quantity>>;

@@ -5,6 +5,7 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use k8s_openapi::api::core::v1 as core;
 
+use super::metadata::{check_annotations, check_labels, check_pod_name};
 use super::{Report, container, is_label, label_text, security, volumes};
 use crate::manifest::fields;
 use crate::quantity::{parse_milli, parse_units};
@@ -30,10 +31,14 @@ pub(super) fn convert(pod: &core::Pod, report: &mut Report<'_>) -> Option<PodSpe
         report.invalid("metadata.name", "is missing; give the pod a name");
         return None;
     };
-    if !name.split('.').all(is_label) || name.len() > 63 {
-        report.invalid("metadata.name", label_text(&name));
-    } else if name.parse::<crate::ids::PodId>().is_ok() {
-        report.invalid("metadata.name", format!("{name:?} has the form of an id; choose another"));
+    if let Err(why) = check_pod_name(&name) {
+        report.invalid("metadata.name", why);
+    }
+    if let Err(why) = check_labels(pod.metadata.labels.as_ref().unwrap_or(&BTreeMap::new())) {
+        report.invalid("metadata.labels", why);
+    }
+    if let Err(why) = check_annotations(pod.metadata.annotations.as_ref().unwrap_or(&BTreeMap::new())) {
+        report.invalid("metadata.annotations", why);
     }
     let Some(spec) = &pod.spec else {
         report.invalid("spec", "is missing; a pod has at least `spec: {containers: [...]}`");
@@ -50,6 +55,7 @@ pub(super) fn convert(pod: &core::Pod, report: &mut Report<'_>) -> Option<PodSpe
         }
     }
     let (memory_mib, vcpus) = size(&annotations, &containers, report);
+    let max_vcpus = max_vcpus(&annotations, vcpus, report);
     let hostname =
         spec.hostname.clone().unwrap_or_else(|| name.chars().map(|c| if c == '.' { '-' } else { c }).collect());
     if !is_label(&hostname) {
@@ -79,6 +85,7 @@ pub(super) fn convert(pod: &core::Pod, report: &mut Report<'_>) -> Option<PodSpe
         known: Known::default(),
         memory_mib,
         vcpus,
+        max_vcpus,
         ipv4: annotations.get("xenpod.org/ipv4").and_then(|text| match text.parse::<Ipv4Addr>() {
             Ok(ip) => Some(ip),
             Err(_) => {
@@ -184,6 +191,32 @@ fn size(annotations: &BTreeMap<String, String>, containers: &[ContainerSpec], re
         report.invalid(at, format!("{vcpus} vCPUs are more than a domain can have: {MAX_VCPUS}"));
     }
     (memory, u32::try_from(vcpus).unwrap_or(1))
+}
+
+/// Room for more vCPUs than the domain starts with.
+fn max_vcpus(annotations: &BTreeMap<String, String>, vcpus: u32, report: &mut Report<'_>) -> u32 {
+    let at = "metadata.annotations.xenpod.org/max-cpus";
+    let Some(text) = annotations.get("xenpod.org/max-cpus") else { return 0 };
+    match text.parse::<u32>() {
+        Ok(max) if max < vcpus => report.invalid(at, format!("{max} is less than the {vcpus} vCPUs it starts with")),
+        Ok(max) if u64::from(max) <= MAX_VCPUS => return max,
+        _ => report.invalid(at, format!("{text:?} is not a whole number of vCPUs, 1 to {MAX_VCPUS}")),
+    }
+    0
+}
+
+/// Whether a pod may be resized to that.
+///
+/// # Errors
+/// Why not.
+pub fn check_size(memory_mib: Option<u64>, vcpus: Option<u32>) -> Result<(), String> {
+    if let Some(mib) = memory_mib.filter(|mib| !(MIN_MEMORY_MIB..=MAX_MEMORY_MIB).contains(mib)) {
+        return Err(format!("{mib} MiB is no size of a domain: {MIN_MEMORY_MIB} to {MAX_MEMORY_MIB} MiB"));
+    }
+    match vcpus {
+        Some(n) if n == 0 || u64::from(n) > MAX_VCPUS => Err(format!("a domain has 1 to {MAX_VCPUS} vCPUs, not {n}")),
+        _ => Ok(()),
+    }
 }
 
 /// The most that containers which run at the same time may take: the lasting ones together, or an init container with the sidecars

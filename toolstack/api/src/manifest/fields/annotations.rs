@@ -35,6 +35,12 @@ pub const ANNOTATIONS: &[Annotation] = &[
         "the containers' CPU limits, rounded up, at least 1",
     ),
     annotation(
+        "xenpod.org/max-cpus",
+        "whole number",
+        "As many vCPUs as a resize can give the pod while it runs, 1 to 128, not less than it starts with.",
+        "as many as it starts with",
+    ),
+    annotation(
         "xenpod.org/ipv4",
         "address",
         "The pod's IPv4 address, in the network's subnet; refused when another pod has it.",
