@@ -38,6 +38,7 @@ pub fn record(name: &str) -> Record {
         domid: None,
         next_stream: 1,
         disks: Vec::new(),
+        resize: None,
         last_event: 0,
         rest: BTreeMap::new(),
     }

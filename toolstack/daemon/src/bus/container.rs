@@ -131,6 +131,7 @@ pub(super) async fn call(
             let name = name.to_string();
             answered(pod, |answer| Ask::Container(ContainerAsk::Rename { name, to, answer })).await
         }
+        "Update" => super::pod_change::update(service, caller, header, pod, name, body).await,
         "Attach" => {
             let mut options = Options::new(body.deserialize()?);
             let stdin = options.flag("stdin")?;

@@ -24,6 +24,7 @@ mod manager;
 mod object;
 mod options;
 mod pod;
+mod pod_change;
 mod properties;
 mod queue;
 mod reply;

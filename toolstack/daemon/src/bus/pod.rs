@@ -84,6 +84,9 @@ pub(super) async fn call(
             may("resume").await?;
             answered(pod, Ask::Resume).await
         }
+        "Resize" | "Rename" | "SetLabels" | "SetAnnotations" => {
+            super::pod_change::call(service, caller, header, pod, member, body).await
+        }
         "PortForward" => {
             let (port, given): (u16, _) = body.deserialize()?;
             Options::new(given).end()?;

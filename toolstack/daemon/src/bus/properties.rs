@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use xenpod_api::error::ErrorName;
 use xenpod_api::ids::{image_path, job_path};
+use xenpod_api::spec::Resources;
 use zbus::message::Body;
 use zbus::{ObjectPath, Variant};
 
@@ -135,6 +136,7 @@ pub(super) fn of_pod(status: &PodStatus) -> Properties {
         ("Domid", status.domid.map_or(NO_DOMID, u32::from).into()),
         ("MemoryKib", (spec.memory_mib * 1024).into()),
         ("Vcpus", spec.vcpus.into()),
+        ("MaxVcpus", spec.max_vcpus().into()),
         ("Hostname", spec.hostname.clone().into()),
         ("Addresses", addresses.into()),
         ("Mac", mac.into()),
@@ -155,6 +157,7 @@ pub(super) fn of_pod(status: &PodStatus) -> Properties {
 pub(super) fn container(status: &PodStatus, c: &ContainerRecord) -> Properties {
     let spec = status.record.spec.containers.iter().find(|s| s.name == c.name);
     let image = spec.map(|s| s.image.clone()).unwrap_or_default();
+    let limit = |of: fn(&Resources) -> Option<u64>| spec.and_then(|s| of(&s.resources)).unwrap_or(0).into();
     let role = spec.map(|s| s.role.as_str()).unwrap_or_default();
     BTreeMap::from([
         ("Name", c.name.clone().into()),
@@ -174,6 +177,10 @@ pub(super) fn container(status: &PodStatus, c: &ContainerRecord) -> Properties {
         ("Pid", c.pid.into()),
         ("RestartCount", c.restarts.into()),
         ("Command", c.command.clone().into()),
+        ("MemoryLimit", limit(|r| r.memory_limit)),
+        ("MemoryRequest", limit(|r| r.memory_request)),
+        ("CpuLimitMilli", limit(|r| r.cpu_limit_milli)),
+        ("CpuRequestMilli", limit(|r| r.cpu_request_milli)),
         ("Tty", spec.is_some_and(|s| s.tty).into()),
         ("Stdin", spec.is_some_and(|s| s.stdin).into()),
     ])
@@ -221,6 +228,7 @@ pub(super) fn of_job(job: &JobStatus) -> Properties {
         ("Progress", job.progress().into()),
         ("ProgressDetail", job.items.clone().into()),
         ("Objects", objects.into()),
+        ("Reached", job.came_to.clone().into()),
         ("Result", result.into()),
         ("ErrorName", name.into()),
         ("ErrorMessage", message.into()),

@@ -1,6 +1,7 @@
 //! The service on a bus of its own: dbus-daemon in a folder of the test, the engine on the fake world.
 
 mod calls;
+mod change;
 mod served;
 mod streams;
 mod told;

@@ -82,6 +82,61 @@ pub enum Failure {
     /// The name is taken.
     #[error("a pod named {0} exists already; remove it or choose another name")]
     PodExists(String),
+    /// What is to be said of a pod cannot be.
+    #[error("pod {pod}: {why}")]
+    BadDescription {
+        /// The pod.
+        pod: String,
+        /// Why not.
+        why: String,
+    },
+    /// Its memory is in use.
+    #[error(
+        "pod {pod}: cannot shrink it to {wanted_mib} MiB: its containers use the memory; {least_mib} MiB is the least now"
+    )]
+    MemoryInUse {
+        /// The pod.
+        pod: String,
+        /// What was asked for.
+        wanted_mib: u64,
+        /// What is possible.
+        least_mib: u64,
+    },
+    /// A container's memory is in use.
+    #[error("pod {pod}: {text}")]
+    LimitInUse {
+        /// The pod.
+        pod: String,
+        /// The guest's words.
+        text: String,
+    },
+    /// It was built for fewer vCPUs.
+    #[error(
+        "pod {pod}: cannot give it {wanted} vCPUs while it runs: its domain was built with room for {room}; stop it first, or          make it with more in annotation xenpod.org/max-cpus"
+    )]
+    NoRoom {
+        /// The pod.
+        pod: String,
+        /// What was asked for.
+        wanted: u32,
+        /// What it was built for.
+        room: u32,
+    },
+    /// It is being resized.
+    #[error("pod {0}: it is being resized already; wait for that job to end, or cancel it")]
+    Resizing(String),
+    /// Not all of a resize could be done.
+    #[error("pod {pod}: it has {reached}, not {asked}: its guest {}", if *in_use { "can give no more back" } else { "took no more" })]
+    ResizeIncomplete {
+        /// The pod.
+        pod: String,
+        /// What was asked for.
+        asked: String,
+        /// What was reached.
+        reached: String,
+        /// Memory that could not be had back.
+        in_use: bool,
+    },
     /// The manifest.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -230,7 +285,13 @@ impl Failure {
             | Self::ContainerNotRunning { .. }
             | Self::ContainerRefused { .. }
             | Self::NoStdin { .. }
-            | Self::NoTerminal { .. } => N::BadState,
+            | Self::NoTerminal { .. }
+            | Self::NoRoom { .. }
+            | Self::Resizing(_) => N::BadState,
+            Self::MemoryInUse { .. } | Self::LimitInUse { .. } | Self::ResizeIncomplete { in_use: true, .. } => {
+                N::MemoryInUse
+            }
+            Self::ResizeIncomplete { .. } => N::GuestFailed,
             Self::ContainerExists { .. } => N::ContainerExists,
             Self::NoSuchPod(_) | Self::Removed(_) => N::NoSuchPod,
             Self::NoSuchContainer { .. } => N::NoSuchContainer,
@@ -241,7 +302,7 @@ impl Failure {
             Self::Image { source, .. } => image_name(source),
             Self::BadContainer { .. } => N::ManifestInvalid,
             Self::ContentMissing { .. } => N::ContentMissing,
-            Self::BadContents(_) => N::InvalidArgs,
+            Self::BadContents(_) | Self::BadDescription { .. } => N::InvalidArgs,
             Self::Domain { source, .. } => domain_name(source),
             Self::Device { .. } => N::DeviceFailed,
             Self::Net { .. } => N::NetworkFailed,

@@ -34,6 +34,8 @@ pub enum JobKind {
     StopContainer,
     /// Remove one.
     RemoveContainer,
+    /// Give a pod another size.
+    Resize,
     /// Fetch an image.
     Pull,
     /// Take an image from a file.
@@ -53,6 +55,7 @@ impl JobKind {
             Self::StartContainer => "start-container",
             Self::StopContainer => "stop-container",
             Self::RemoveContainer => "remove-container",
+            Self::Resize => "resize",
             Self::Pull => "pull",
             Self::Import => "import",
         }
@@ -86,6 +89,8 @@ pub struct JobStatus {
     pub objects: Vec<String>,
     /// Its parts.
     pub items: Vec<Item>,
+    /// What it came to, in figures, where there is something to say.
+    pub came_to: BTreeMap<String, u64>,
     /// `None` while it is at work.
     pub outcome: Option<Outcome>,
 }
@@ -213,6 +218,11 @@ impl Job {
         Progress(Some(self.clone()))
     }
 
+    /// Says in figures what it came to.
+    pub fn came_to<const N: usize>(&self, figures: [(&str, u64); N]) {
+        self.update(|s| s.came_to = figures.into_iter().map(|(name, n)| (name.to_owned(), n)).collect());
+    }
+
     /// Names an object it is about.
     pub fn add_object(&self, path: String) {
         self.update(|s| s.objects.push(path));
@@ -296,7 +306,8 @@ impl Jobs {
             *next = next.wrapping_add(1).max(1);
             id
         };
-        let status = JobStatus { id, kind, owner_uid, objects, items: Vec::new(), outcome: None };
+        let status =
+            JobStatus { id, kind, owner_uid, objects, items: Vec::new(), came_to: BTreeMap::new(), outcome: None };
         let job = Job { status: watch::Sender::new(status), cancel: Cancel::default(), changes: self.changes.clone() };
         all.insert(id, job.clone());
         let _ = self.changes.send(Change::JobNew(id));

@@ -12,6 +12,7 @@
 
 pub mod container_verbs;
 pub mod contents;
+pub mod describe;
 pub mod exec;
 mod failure;
 mod images;
@@ -20,6 +21,7 @@ pub mod pod;
 pub mod probe;
 mod process;
 pub mod reconcile;
+pub mod resize;
 pub mod stats;
 mod status;
 pub mod streams;
@@ -270,6 +272,7 @@ impl Engine {
             domid: None,
             next_stream: 1,
             disks: Vec::new(),
+            resize: None,
             last_event: 0,
             rest: BTreeMap::new(),
         };
@@ -306,12 +309,11 @@ impl Engine {
     }
 
     /// Called by a pod's task when all of it is gone.
-    fn forget(&self, id: PodId, name: &str) {
+    fn forget(&self, id: PodId) {
         let mut pods = self.pods();
         pods.by_id.remove(&id);
-        if pods.by_name.get(name) == Some(&id) {
-            pods.by_name.remove(name);
-        }
+        // While it is being renamed it has two.
+        pods.by_name.retain(|_, of| *of != id);
         drop(pods);
         self.world.net.forget(id);
         let _ = self.changes.send(Change::PodGone(id));

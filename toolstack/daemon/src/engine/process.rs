@@ -202,7 +202,7 @@ pub fn stop_signal(image: &ImageInfo) -> u32 {
 }
 
 /// The guest's limits for a container.
-fn resources(resources: &Resources) -> message::Resources {
+pub(super) fn resources(resources: &Resources) -> message::Resources {
     const PERIOD_US: u64 = 100_000;
     message::Resources {
         memory_max: resources.memory_limit.unwrap_or(0),

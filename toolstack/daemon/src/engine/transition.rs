@@ -37,6 +37,10 @@ pub enum Verb {
     Attach,
     /// Connect to a port.
     Forward,
+    /// Give it, or a container of it, another size.
+    Resize,
+    /// Change its name, its labels, its annotations.
+    Describe,
 }
 
 impl Verb {
@@ -53,6 +57,8 @@ impl Verb {
         Self::EndContainer,
         Self::Attach,
         Self::Forward,
+        Self::Resize,
+        Self::Describe,
     ];
 
     /// As a person says it.
@@ -70,6 +76,8 @@ impl Verb {
             Self::EndContainer => "end a container of",
             Self::Attach => "attach to",
             Self::Forward => "forward a port of",
+            Self::Resize => "resize",
+            Self::Describe => "change what is said of",
         }
     }
 }
@@ -123,19 +131,24 @@ pub fn judge(pod: &str, verb: Verb, state: PodState) -> Result<Verdict, Refusal>
         (V::ForceRemove, S::Created | S::Running | S::Paused | S::Stopped | S::Failed) => Verdict::Do,
         (V::ForceRemove, S::Creating | S::Starting | S::Stopping) => Verdict::Interrupt,
 
+        (V::Resize, S::Running | S::Stopped | S::Failed) => Verdict::Do,
+        (V::Describe, S::Created | S::Starting | S::Running | S::Paused | S::Stopped | S::Failed) => Verdict::Do,
+
         (V::Exec | V::EndContainer, S::Starting | S::Running) | (V::Container | V::Attach | V::Forward, S::Running) => {
             Verdict::Do
         }
         _ => {
             let hint = match (verb, state) {
                 (V::Remove, S::Running | S::Paused) => ": stop it first, or remove it by force",
-                (V::Exec | V::Attach | V::Forward | V::Start | V::Container | V::EndContainer, S::Paused) => {
-                    ": resume it first"
-                }
+                (
+                    V::Exec | V::Attach | V::Forward | V::Start | V::Container | V::EndContainer | V::Resize,
+                    S::Paused,
+                ) => ": resume it first",
                 (
                     V::Exec | V::Attach | V::Forward | V::Container | V::EndContainer,
                     S::Created | S::Stopped | S::Failed,
                 ) => ": start it first",
+                (V::Resize, S::Created) => ": start it first",
                 (_, S::Creating | S::Starting | S::Stopping) => ": wait for its job to end",
                 _ => "",
             };

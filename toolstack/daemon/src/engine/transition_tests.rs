@@ -17,6 +17,8 @@ const TABLE: &[(Verb, &str)] = &[
     (V::EndContainer, "-       -       D        D       -      -        -       -"),
     (V::Attach, "     -        -       -        D       -      -        -       -"),
     (V::Forward, "    -        -       -        D       -      -        -       -"),
+    (V::Resize, "     -        -       -        D       -      -        D       D"),
+    (V::Describe, "   -        D       D        D       D      -        D       D"),
 ];
 
 #[test]

@@ -103,6 +103,14 @@ pub fn files(pod: &PodSpec, volume: &VolumeSpec, contents: &Contents) -> Vec<mes
     all.into_values().collect()
 }
 
+/// The files of a volume that say something about the pod.
+pub fn facts(pod: &PodSpec, volume: &VolumeSpec) -> Vec<message::File> {
+    let VolumeKind::Files { default_mode, sources } = &volume.kind else { return Vec::new() };
+    let sources = sources.iter().filter(|s| matches!(s, FileSource::Field { .. })).cloned().collect();
+    let kind = VolumeKind::Files { default_mode: *default_mode, sources };
+    files(pod, &VolumeSpec { kind, ..volume.clone() }, &Contents::default())
+}
+
 /// The files that variables are read from; `None` when no container has such variables.
 fn env_files(pod: &PodSpec, contents: &Contents) -> Option<Vec<message::File>> {
     let mut wanted: BTreeSet<(&SourceRef, &str)> = BTreeSet::new();

@@ -19,6 +19,7 @@ use crate::guest::Transport;
 use crate::journal::{Journal, LeaseRecord};
 
 use super::jobs::Progress;
+use super::resize::DomainSize;
 
 /// The world.
 pub struct World {
@@ -65,6 +66,10 @@ pub struct Settings {
     pub seccomp_dir: PathBuf,
     /// How long something that could not be given back is left alone before it is tried again.
     pub release_retry: Duration,
+    /// How often a domain is looked at that gets another size.
+    pub resize_pause: Duration,
+    /// After so long without a change, one that gets another size stays as it is.
+    pub resize_stall: Duration,
     /// The first wait before a container is started again; it doubles up to thirty times that.
     pub restart_delay: Duration,
 }
@@ -84,6 +89,8 @@ impl Default for Settings {
             scratch_bytes: 10 << 30,
             seccomp_dir: "/etc/xenpod/seccomp".into(),
             release_retry: Duration::from_secs(5),
+            resize_pause: Duration::from_millis(100),
+            resize_stall: Duration::from_secs(10),
             // Kubernetes' own: 10 s, doubling to 300 s.
             restart_delay: Duration::from_secs(10),
         }
@@ -99,8 +106,10 @@ pub struct DomainPlan {
     pub name: String,
     /// Memory in KiB.
     pub memory_kib: u64,
-    /// vCPUs.
+    /// vCPUs that it starts with.
     pub vcpus: u32,
+    /// vCPUs that it may be given later.
+    pub max_vcpus: u32,
 }
 
 /// A disk of a domain: the n-th is `xvda`, `xvdb`…
@@ -281,6 +290,21 @@ pub trait Domains: Send + Sync + 'static {
 
     /// Changes whenever a domain may have stopped or gone.
     fn changes(&self) -> watch::Receiver<u64>;
+
+    /// How large a domain is now.
+    async fn size(&self, id: PodId, domid: u16) -> Result<DomainSize, DomainError>;
+
+    /// Lets a domain own so much memory, in KiB, and no more. What it has it keeps.
+    async fn set_max_memory(&self, id: PodId, domid: u16, kib: u64) -> Result<(), DomainError>;
+
+    /// Asks a domain's guest to have so much memory, in KiB.
+    async fn set_memory_target(&self, id: PodId, domid: u16, kib: u64) -> Result<(), DomainError>;
+
+    /// Asks a domain's guest to use the first `online` of its `max` vCPUs.
+    async fn set_vcpus(&self, id: PodId, domid: u16, online: u32, max: u32) -> Result<(), DomainError>;
+
+    /// Gives a domain the name of its plan.
+    async fn rename(&self, plan: &DomainPlan, domid: u16) -> Result<(), DomainError>;
 
     /// For tools that read libxl's own files: says what the domain is. Best effort, off the path of a start.
     async fn describe(&self, plan: &DomainPlan, domid: u16, disks: &[DiskPlan], macs: &[[u8; 6]]);

@@ -15,6 +15,9 @@ struct Pod {
     name: String,
     owner: u32,
     labels: Arc<BTreeMap<String, String>>,
+    annotations: BTreeMap<String, String>,
+    /// MiB and vCPUs.
+    size: (u64, u32),
     state: PodState,
     containers: HashMap<String, (ContainerState, u32)>,
     execs: HashSet<u32>,
@@ -121,7 +124,7 @@ impl Observer {
                 ("reason", record.reason.clone()),
                 ("message", record.message.clone()),
             ]);
-            events.push(of_pod(picture, "pod-state", path, said));
+            events.push(of_pod(picture, "pod-state", path.clone(), said));
         }
         for container in &record.containers {
             let (path, kind) = (record.id.container_path(&container.name), container_kind(container.state));
@@ -132,6 +135,9 @@ impl Observer {
             if is_new {
                 events.push(of_pod(picture, kind, path, of_container(container)));
             }
+        }
+        if let Some(old) = &old {
+            events.extend(changed(old, &now).map(|(kind, said)| of_pod(picture, kind, path.clone(), said)));
         }
         let execs = old.map_or_else(HashSet::new, |old| {
             let gone = old.containers.keys().filter(|name| !now.containers.contains_key(*name));
@@ -199,12 +205,28 @@ impl Pod {
     }
 }
 
+/// What a pod is called, how large it is and what is said of it, where that is not what it was.
+fn changed(old: &Pod, now: &Pod) -> impl Iterator<Item = (&'static str, Attributes)> {
+    let renamed = (old.name != now.name)
+        .then(|| ("pod-renamed", attributes([("from", old.name.clone()), ("to", now.name.clone())])));
+    let resized = (old.size != now.size).then(|| {
+        let (memory_mib, vcpus) = now.size;
+        ("pod-resized", attributes([("memory_mib", memory_mib.to_string()), ("vcpus", vcpus.to_string())]))
+    });
+    let parts = [("labels", old.labels != now.labels), ("annotations", old.annotations != now.annotations)];
+    let parts: Vec<&str> = parts.into_iter().filter(|(_, changed)| *changed).map(|(part, _)| part).collect();
+    let updated = (!parts.is_empty()).then(|| ("pod-updated", attributes([("changed", parts.join(" "))])));
+    [renamed, resized, updated].into_iter().flatten()
+}
+
 fn seen(picture: &PodStatus) -> Pod {
     let record = &picture.record;
     Pod {
         name: record.spec.name.clone(),
         owner: record.owner_uid,
         labels: Arc::new(record.spec.labels.clone()),
+        annotations: record.spec.annotations.clone(),
+        size: (record.spec.memory_mib, record.spec.vcpus),
         state: record.state,
         containers: record.containers.iter().map(|c| (c.name.clone(), (c.state, c.restarts))).collect(),
         execs: HashSet::new(),

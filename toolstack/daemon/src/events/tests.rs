@@ -92,6 +92,32 @@ fn a_pods_life_is_events_in_order() {
 }
 
 #[test]
+fn a_pod_that_changes_says_what_has_changed() {
+    with_engine(|engine| {
+        let events = Events::in_memory(100);
+        let mut pod = record("box");
+        events.observe(engine, &Change::PodNew(picture(&pod)));
+        pod.spec.name = "shop".into();
+        (pod.spec.memory_mib, pod.spec.vcpus) = (256, 3);
+        events.observe(engine, &Change::Pod(picture(&pod)));
+        pod.spec.labels = BTreeMap::from([("app".into(), "shop".into())]);
+        pod.spec.annotations = BTreeMap::from([("note".into(), "new".into())]);
+        events.observe(engine, &Change::Pod(picture(&pod)));
+        let page = all(&events);
+        let wanted = [
+            (1, "pod-created", "box"),
+            (2, "pod-renamed", "shop"),
+            (3, "pod-resized", "shop"),
+            (4, "pod-updated", "shop"),
+        ];
+        assert_eq!(kinds(&page), wanted);
+        let said = |n: usize| page.events[n].attributes.values().map(String::as_str).collect::<Vec<_>>().join(" ");
+        assert_eq!([said(1), said(2), said(3)], ["box shop", "256 3", "labels annotations"]);
+        assert_eq!(page.events[3].labels["app"], "shop");
+    });
+}
+
+#[test]
 fn a_filter_takes_what_it_names_and_the_owner_decides() {
     with_engine(|engine| {
         let events = Events::in_memory(100);

@@ -16,12 +16,14 @@ use xenpod_xen::kernel::{BootImage, KernelImage};
 use xenpod_xen::libxl;
 use xenpod_xen::vchan::{Rendezvous, Vchan, VchanStream};
 use xenpod_xen::xenstore::tree::{
-    DeviceId, DeviceKind, DomainTree, MARKS, Mac, Mode, Ring, Vbd, Vif, VirtualDisk, domain_path, mark_path,
-    remove_domain,
+    DeviceId, DeviceKind, DomainTree, MARKS, Mac, Mode, Ring, Vbd, Vif, VirtualDisk, availability, domain_path,
+    mark_path, memory_target, names, remove_domain,
 };
 use xenpod_xen::xenstore::{Client, Error as StoreError, guest};
 
 use super::marks::Marks;
+use super::sizes::command_line;
+use crate::engine::resize::DomainSize;
 use crate::engine::world::{Built, DiskPlan, DomainError, DomainPlan, DomainView, Domains, HostView, StorePorts};
 use crate::guest::Transport;
 
@@ -104,7 +106,7 @@ impl<H: Hypervisor> HostDomains<H> {
     }
 
     /// Runs a blocking call of the hypervisor off the runtime's thread.
-    async fn call<T: Send + 'static>(
+    pub(super) async fn call<T: Send + 'static>(
         &self,
         call: impl FnOnce(&H) -> Result<T, HypervisorError> + Send + 'static,
     ) -> Result<T, DomainError> {
@@ -157,7 +159,7 @@ impl<H: Hypervisor> HostDomains<H> {
             memory_max_kib: plan.memory_kib,
             memory_kib: plan.memory_kib,
             vcpus: plan.vcpus,
-            max_vcpus: plan.vcpus,
+            max_vcpus: plan.max_vcpus,
             store: Ring { gfn: ports.store_gfn, port: ports.store_port },
             console: Ring { gfn: ports.console_gfn, port: ports.console_port },
             vifs: (0..).zip(macs).map(|(index, mac)| Vif { index, mac: Mac(*mac) }).collect(),
@@ -220,10 +222,10 @@ impl<H: Hypervisor> Domains for HostDomains<H> {
             memory_kib: plan.memory_kib,
             max_memory_kib: plan.memory_kib,
             vcpus: plan.vcpus,
-            max_vcpus: plan.vcpus,
+            max_vcpus: plan.max_vcpus,
             kernel: kernel.image,
             boot_image: Some(kernel.boot),
-            cmdline: self.kernel_args.clone(),
+            cmdline: command_line(&self.kernel_args, plan),
         };
         let built = self.call(move |xen| xen.build(&config)).await?;
         for phase in &built.phases {
@@ -388,6 +390,29 @@ impl<H: Hypervisor> Domains for HostDomains<H> {
 
     fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
+    }
+
+    async fn size(&self, id: PodId, domid: u16) -> Result<DomainSize, DomainError> {
+        self.size_of(reference(id, domid)).await
+    }
+
+    async fn set_max_memory(&self, id: PodId, domid: u16, kib: u64) -> Result<(), DomainError> {
+        self.call(move |xen| xen.set_max_memory(reference(id, domid), kib)).await
+    }
+
+    async fn set_memory_target(&self, _id: PodId, domid: u16, kib: u64) -> Result<(), DomainError> {
+        let told = self.store().await?.commit(&[memory_target(Domid(domid), kib)]).await;
+        told.map_err(store("set the domain's memory target"))
+    }
+
+    async fn set_vcpus(&self, _id: PodId, domid: u16, online: u32, max: u32) -> Result<(), DomainError> {
+        let ops: Vec<_> = (0..max).map(|cpu| availability(Domid(domid), cpu, cpu < online)).collect();
+        self.store().await?.commit(&ops).await.map_err(store("set the domain's vCPUs"))
+    }
+
+    async fn rename(&self, plan: &DomainPlan, domid: u16) -> Result<(), DomainError> {
+        let ops = names(Domid(domid), uuid(plan.id), &plan.name);
+        self.store().await?.commit(&ops).await.map_err(store("rename the domain"))
     }
 
     async fn describe(&self, plan: &DomainPlan, domid: u16, disks: &[DiskPlan], macs: &[[u8; 6]]) {

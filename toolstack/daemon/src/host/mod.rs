@@ -10,6 +10,7 @@ mod images;
 mod marks;
 mod meter;
 mod net;
+mod sizes;
 
 pub use checks::{Check, checks, host_state};
 pub use disks::HostDisks;

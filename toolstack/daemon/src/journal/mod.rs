@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use xenpod_api::ids::{HostTag, PodId};
 
-pub use record::{ContainerRecord, ImageUse, Intent, LeaseRecord, Record, VERSION};
+pub use record::{ContainerRecord, ImageUse, Intent, LeaseRecord, Record, ResizeRecord, VERSION};
 
 const RECORD: &str = "record.json";
 const PARTIAL: &str = "record.json.new";

@@ -130,6 +130,17 @@ impl ContainerRecord {
     }
 }
 
+/// A size that a pod is to reach.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ResizeRecord {
+    /// Memory in MiB.
+    pub memory_mib: u64,
+    /// vCPUs.
+    pub vcpus: u32,
+    /// What the domain owned less than its size when this began, in KiB: its guest gives some pages back when it boots.
+    pub apart_kib: i64,
+}
+
 /// What is kept of a pod.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Record {
@@ -174,6 +185,9 @@ pub struct Record {
     /// nothing.
     #[serde(default)]
     pub disks: Vec<String>,
+    /// The size that it is being brought to, while it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resize: Option<ResizeRecord>,
     /// The last event of the guest that this record reflects.
     #[serde(default)]
     pub last_event: u64,

@@ -248,6 +248,14 @@ impl Guest {
                 self.session.emit(1, What::ExecExited(exited)).unwrap();
                 (reply::Result::Started(message::Started { pid: 99 }), None)
             }
+            Op::UpdateResources(update) => {
+                let resources = update.resources.unwrap();
+                if resources.memory_max == 1 << 20 {
+                    return error(ErrorKind::NoMemory, format!("container {} uses more", update.container));
+                }
+                self.world.state().limits.insert(update.container, resources);
+                done
+            }
             Op::Inspect(_) => {
                 let containers = self
                     .containers
@@ -271,10 +279,12 @@ impl Guest {
                     pids: 2,
                     ..Default::default()
                 };
+                let state = self.world.state();
+                let total = state.domains.get(&self.id).map_or(0, |d| d.memory[0]);
                 let stats = message::Stats {
                     containers: self.containers.keys().map(of).collect(),
-                    memory_total: 60 << 20,
-                    memory_available: 50 << 20,
+                    memory_total: total << 10,
+                    memory_available: total.saturating_sub(state.held_kib) << 10,
                     memory_working_set: Some(5 << 20),
                 };
                 (reply::Result::Stats(stats), None)

@@ -20,6 +20,7 @@ use xenpod_api::ids::{HostTag, PodId};
 use xenpod_xen::hypervisor::{HypervisorError, ShutdownReason};
 
 use super::jobs::Progress;
+use super::resize::DomainSize;
 use super::world::*;
 use crate::devices::{Block, DeviceError};
 use crate::guest::Transport;
@@ -41,10 +42,30 @@ struct Domain {
     paused: bool,
     published: bool,
     shutdown: Option<ShutdownReason>,
+    /// What it owns, what its guest was told to have, and what it may own: KiB.
+    memory: [u64; 3],
+    vcpus: u32,
+    name: String,
     /// Disks that came while it ran, by their number in the guest.
     disks: BTreeSet<usize>,
     /// Connections of the daemon to the guest.
     guest: Option<mpsc::UnboundedSender<DuplexStream>>,
+}
+
+impl Domain {
+    fn new(domid: u16, memory_kib: u64, vcpus: u32, name: &str) -> Self {
+        Self {
+            domid,
+            paused: true,
+            published: false,
+            shutdown: None,
+            memory: [memory_kib; 3],
+            vcpus,
+            name: name.into(),
+            disks: BTreeSet::new(),
+            guest: None,
+        }
+    }
 }
 
 #[derive(Default)]
@@ -60,6 +81,14 @@ struct State {
     images: Vec<Arc<ImageInfo>>,
     pulls: usize,
     hidden: bool,
+    /// KiB that containers hold, and below which no guest goes.
+    held_kib: u64,
+    /// Guests do not react to their targets.
+    stuck: bool,
+    /// KiB that the host has left.
+    free_kib: u64,
+    /// The containers' limits, as last changed.
+    limits: BTreeMap<String, xenpod_protocol::message::Resources>,
     /// What the command `health` ends with.
     health: u32,
     /// What was run in containers without streams, and which containers were sent which signal.
@@ -85,7 +114,7 @@ pub type Inventory = Vec<String>;
 impl Fake {
     /// An empty world. Guests run on `guests`.
     pub fn new(guests: tokio::runtime::Handle) -> Self {
-        let state = State { next_domid: 1, ..State::default() };
+        let state = State { next_domid: 1, free_kib: 1 << 20, held_kib: 20 << 10, ..State::default() };
         Self {
             state: Arc::new(Mutex::new(state)),
             changes: watch::Sender::new(0),
@@ -113,6 +142,8 @@ impl Fake {
                 boot_timeout: Duration::from_secs(5),
                 answer_timeout: Duration::from_secs(5),
                 release_retry: Duration::from_millis(20),
+                resize_pause: Duration::from_millis(1),
+                resize_stall: Duration::from_millis(100),
                 restart_delay: Duration::from_millis(10),
                 max_pods: 4,
                 max_pods_per_user: 2,
@@ -193,6 +224,33 @@ impl Fake {
         all
     }
 
+    /// What containers hold, in KiB: no guest shrinks below it.
+    pub fn hold_memory(&self, kib: u64) {
+        self.state().held_kib = kib;
+    }
+
+    /// From now on guests do not react to what they are asked, or do again.
+    pub fn stick(&self, stuck: bool) {
+        self.state().stuck = stuck;
+    }
+
+    /// What the host has left, in KiB.
+    pub fn set_free(&self, kib: u64) {
+        self.state().free_kib = kib;
+    }
+
+    /// What a domain owns, what its guest was told to have and what it may own, in MiB; its vCPUs; its name.
+    pub fn domain(&self, id: PodId) -> ([u64; 3], u32, String) {
+        let state = self.state();
+        let domain = &state.domains[&id];
+        (domain.memory.map(|kib| kib / 1024), domain.vcpus, domain.name.clone())
+    }
+
+    /// The limits that a container was given while it ran.
+    pub fn limits(&self, container: &str) -> Option<xenpod_protocol::message::Resources> {
+        self.state().limits.get(container).copied()
+    }
+
     /// What the command `health` is to end with.
     pub fn set_health(&self, code: u32) {
         self.state().health = code;
@@ -247,8 +305,7 @@ impl Fake {
         let mut state = self.state();
         let domid = state.next_domid;
         state.next_domid += 1;
-        let (disks, guest) = (BTreeSet::new(), None);
-        state.domains.insert(id, Domain { domid, paused: false, published: true, shutdown: None, disks, guest });
+        state.domains.insert(id, Domain { paused: false, published: true, ..Domain::new(domid, 65536, 1, "other") });
         id
     }
 
@@ -305,8 +362,7 @@ impl Domains for Fake {
             let mut state = self.state();
             let domid = state.next_domid;
             state.next_domid += 1;
-            let (disks, guest) = (BTreeSet::new(), None);
-            let domain = Domain { domid, paused: true, published: false, shutdown: None, disks, guest };
+            let domain = Domain::new(domid, plan.memory_kib, plan.vcpus, &plan.name);
             assert!(state.domains.insert(plan.id, domain).is_none(), "built twice");
             domid
         };
@@ -434,10 +490,71 @@ impl Domains for Fake {
         self.changes.subscribe()
     }
 
+    async fn size(&self, id: PodId, _domid: u16) -> Result<DomainSize, DomainError> {
+        let mut state = self.state();
+        let (held, stuck) = (state.held_kib, state.stuck);
+        let domain = state.domains.get_mut(&id).ok_or_else(refused)?;
+        let [owns, target, most] = domain.memory;
+        if !stuck {
+            // It gives back no more than it can, and takes no more than it may: a part at each look.
+            let next = owns.saturating_sub(8192).max(target).max(held).min(owns);
+            domain.memory[0] = if target > owns { (owns + 8192).min(target).min(most) } else { next };
+        }
+        // As Xen counts: some pages were given back at boot.
+        Ok(DomainSize { memory_kib: domain.memory[0] - 256, vcpus: domain.vcpus })
+    }
+
+    async fn set_max_memory(&self, id: PodId, _domid: u16, kib: u64) -> Result<(), DomainError> {
+        if self.step("domains.set_max_memory").await {
+            return Err(refused());
+        }
+        self.state().domains.get_mut(&id).unwrap().memory[2] = kib;
+        self.done().await;
+        Ok(())
+    }
+
+    async fn set_memory_target(&self, id: PodId, _domid: u16, kib: u64) -> Result<(), DomainError> {
+        if self.step("domains.set_memory_target").await {
+            return Err(refused());
+        }
+        {
+            let mut state = self.state();
+            let domain = state.domains.get_mut(&id).unwrap();
+            assert!(kib <= domain.memory[2], "a guest is asked to take what it may not have");
+            domain.memory[1] = kib;
+        }
+        self.done().await;
+        Ok(())
+    }
+
+    async fn set_vcpus(&self, id: PodId, _domid: u16, online: u32, max: u32) -> Result<(), DomainError> {
+        if self.step("domains.set_vcpus").await {
+            return Err(refused());
+        }
+        assert!(online <= max);
+        {
+            let mut state = self.state();
+            if !state.stuck {
+                state.domains.get_mut(&id).unwrap().vcpus = online;
+            }
+        }
+        self.done().await;
+        Ok(())
+    }
+
+    async fn rename(&self, plan: &DomainPlan, _domid: u16) -> Result<(), DomainError> {
+        if self.step("domains.rename").await {
+            return Err(refused());
+        }
+        self.state().domains.get_mut(&plan.id).unwrap().name = plan.name.clone();
+        self.done().await;
+        Ok(())
+    }
+
     async fn describe(&self, _plan: &DomainPlan, _domid: u16, _disks: &[DiskPlan], _macs: &[[u8; 6]]) {}
 
     async fn host(&self) -> Result<HostView, DomainError> {
-        Ok(HostView::default())
+        Ok(HostView { free_memory_kib: self.state().free_kib, ..HostView::default() })
     }
 }
 

@@ -3,13 +3,15 @@
 use tokio::sync::oneshot;
 
 use super::super::contents::Contents;
+use super::super::describe::DescribeRequest;
 use super::super::exec::ExecRequest;
 use super::super::failure::Failure;
 use super::super::jobs::Job;
 use super::super::reconcile::End;
+use super::super::resize::SizeRequest;
 use super::super::streams::{AttachRequest, ForwardRequest, ResizeRequest};
 use super::super::transition::Verb;
-use super::ContainerAsk;
+use super::{ContainerAsk, LimitRequest};
 
 /// A request to a pod's task.
 #[derive(Debug)]
@@ -60,6 +62,12 @@ pub enum Ask {
     ResizeTerminal(ResizeRequest),
     /// Connect to a port.
     Forward(ForwardRequest),
+    /// Give it another size.
+    Resize(SizeRequest),
+    /// Change a container's limits.
+    Limit(LimitRequest),
+    /// Change what is said of it.
+    Describe(DescribeRequest),
     /// Connect to the guest again: the first request of a pod that was found running.
     Reattach(oneshot::Sender<()>),
     /// Give back what it may hold: the first request of a pod that was found not running.
@@ -86,6 +94,9 @@ impl Ask {
             Self::Container(ask) => ask.verb(),
             Self::Attach(_) | Self::ResizeTerminal(_) => Verb::Attach,
             Self::Forward(_) => Verb::Forward,
+            Self::Resize(_) => Verb::Resize,
+            Self::Limit(_) => Verb::Resize,
+            Self::Describe(_) => Verb::Describe,
         })
     }
 
@@ -117,6 +128,9 @@ impl Ask {
             Self::Attach(AttachRequest { answer, .. }) => drop(result.map_err(|e| answer.send(Err(e)))),
             Self::ResizeTerminal(ResizeRequest { answer, .. }) => drop(answer.send(result)),
             Self::Forward(ForwardRequest { answer, .. }) => drop(result.map_err(|e| answer.send(Err(e)))),
+            Self::Resize(request) => request.job.end(&result),
+            Self::Limit(request) => drop(request.answer.send(result)),
+            Self::Describe(request) => drop(request.answer.send(result)),
             Self::Reattach(done) | Self::Settle { done, .. } => drop(done),
         }
     }

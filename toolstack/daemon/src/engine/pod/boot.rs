@@ -437,6 +437,7 @@ impl Pod {
         let (reason, message) = (self.record.reason.clone(), self.record.message.clone());
         self.enter(state, &reason, &message);
         self.advance().await;
+        self.resume_resizing().await;
         Ok(())
     }
 }

@@ -77,6 +77,7 @@ impl Pod {
             name: spec.name.clone(),
             memory_kib: spec.memory_mib * 1024,
             vcpus: spec.vcpus,
+            max_vcpus: spec.max_vcpus(),
         }
     }
 

@@ -53,6 +53,7 @@ impl Pod {
                 self.advance().await;
                 self.end_if_over().await;
             }
+            Happening::ResizeDue => self.resize_on().await,
             Happening::Cancelled => self.start_cancelled().await,
             Happening::Retry => self.release_again().await,
         }

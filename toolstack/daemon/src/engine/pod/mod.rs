@@ -13,12 +13,15 @@ mod boot;
 mod build;
 mod care;
 mod containers;
+mod describe;
 mod disks;
 mod ending;
 mod events;
 mod exec;
 mod handle;
+mod limits;
 mod release;
+mod resize;
 mod sequence;
 mod stop;
 mod streams;
@@ -29,6 +32,7 @@ pub use containers::ContainerAsk;
 pub(super) use events::how_it_ended;
 pub use handle::PodHandle;
 use handle::Shared;
+pub use limits::{LimitChange, LimitRequest};
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -95,6 +99,8 @@ pub(super) struct Pod {
     logs: HashMap<String, SharedLog>,
     /// Containers to be started again, and when; by their keys.
     restarts: Vec<(tokio::time::Instant, String)>,
+    /// The size that it is being brought to.
+    resizing: Option<resize::Resizing>,
     /// Containers that are being ended one by one.
     endings: Vec<ending::Ending>,
     /// What looks after those that run, by their keys.
@@ -157,6 +163,7 @@ pub(super) fn spawn(
         guest_events: None,
         logs: HashMap::new(),
         restarts: Vec::new(),
+        resizing: None,
         endings: Vec::new(),
         cares: HashMap::new(),
         notes: mpsc::unbounded_channel(),
@@ -182,6 +189,7 @@ enum Happening {
     Sight(Sight),
     Restart(String),
     EndingDue(String),
+    ResizeDue,
     Noted(care::Note),
     Cancelled,
     Retry,
@@ -302,6 +310,9 @@ impl Pod {
             Ask::Attach(request) => self.attach(request),
             Ask::ResizeTerminal(request) => self.resize_terminal(request),
             Ask::Forward(request) => self.forward(request).await,
+            Ask::Resize(request) => self.resize(request).await,
+            Ask::Limit(request) => self.limit(request).await,
+            Ask::Describe(request) => self.describe_anew(request).await,
             Ask::Reattach(done) => {
                 self.reattach().await;
                 let _ = done.send(());
@@ -385,7 +396,7 @@ impl Pod {
         let restart = self.restarts.iter().min_by_key(|(at, _)| *at).cloned();
         let ending = self.next_ending();
         let beginning = self.beginning.as_ref().map(|job| job.canceller().clone());
-        let retry = self.retry;
+        let (retry, resize) = (self.retry, self.resize_due());
         tokio::select! {
             biased;
             event = async {
@@ -410,6 +421,12 @@ impl Pod {
                     None => std::future::pending().await,
                 }
             } => Happening::EndingDue(key),
+            () = async {
+                match resize {
+                    Some(at) => tokio::time::sleep_until(at).await,
+                    None => std::future::pending().await,
+                }
+            } => Happening::ResizeDue,
             // Never `None`: a sender is held here.
             Some(note) = self.notes.1.recv() => Happening::Noted(note),
             () = async {

@@ -85,6 +85,7 @@ impl Pod {
         }
         self.guest_events = None;
         self.restarts.clear();
+        self.resize_over();
         self.endings_over();
         self.cares.clear();
         let name = self.name();
@@ -181,7 +182,7 @@ impl Pod {
         picture.removed = true;
         self.status.send_replace(std::sync::Arc::new(picture));
         if let Some(engine) = self.engine.upgrade() {
-            engine.forget(id, &self.record.spec.name);
+            engine.forget(id);
         }
         tracing::info!(pod_id = %id, pod = self.record.spec.name, "pod {} is removed", self.record.spec.name);
         Ok(())

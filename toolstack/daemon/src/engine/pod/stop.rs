@@ -35,6 +35,7 @@ impl Pod {
         self.record.intent = Intent::Stop;
         self.enter(PodState::Stopping, reason, message);
         self.restarts.clear();
+        self.resize_over();
         // If the daemon dies now, the next one is to finish this, not to reattach.
         self.save_or_log().await;
         if was == PodState::Paused

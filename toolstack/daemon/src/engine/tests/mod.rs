@@ -1,5 +1,6 @@
 //! The engine whole, on the fake world.
 
+mod change;
 mod containers;
 mod contents;
 mod faults;
