@@ -1,5 +1,6 @@
 //! The command line's shape. Manual pages and completions are made from it.
 
+mod change;
 mod container;
 mod explain;
 mod shape;
@@ -12,6 +13,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use self::change::*;
 pub use self::container::*;
 pub use self::explain::*;
 pub use self::shape::*;
@@ -52,6 +54,14 @@ pub enum Command {
     /// Let paused pods run on.
     #[command(alias = "unpause")]
     Resume(Pods),
+    /// Give a pod another size: memory, vCPUs, or both.
+    Resize(Resize),
+    /// Give a pod another name.
+    Rename(Rename),
+    /// Set and remove labels of a pod.
+    Label(Describe),
+    /// Set and remove annotations of a pod.
+    Annotate(Describe),
     /// Wait until pods have stopped, and print their exit codes.
     Wait(Pods),
     /// Show what has happened, and with -f what happens.
@@ -164,7 +174,7 @@ pub struct Events {
 const EVENTS: &str = "Each event is a line: its time, its number, its type, the pod (or the object, where there is none), and what is to be said \
     of it; with --json, an object. Numbers only grow, over restarts of the daemon too; after one that was not orderly some are left out. \
     Events of others' objects are not shown, and their numbers are left out. How many are kept is said by events_kept in \
-    /etc/xenpod/xenpodd.yaml.\n\nTypes: pod-created, pod-state, pod-removed, container-created, container-started, container-waiting (to be \
+    /etc/xenpod/xenpodd.yaml.\n\nTypes: pod-created, pod-state, pod-renamed, pod-resized, pod-updated (labels, annotations), pod-removed, container-created, container-started, container-waiting (to be \
     restarted), container-exited, container-removed, exec-started, exec-ended, image-added, image-removed, job-ended.";
 
 /// `inspect`

@@ -21,6 +21,8 @@ pub enum ContainerCommand {
     Rm(ContainerRm),
     /// Give a container another name.
     Rename(ContainerRename),
+    /// Change a container's limits, at once when it runs.
+    Update(super::ContainerUpdate),
     /// List the containers of a pod.
     Ls(ContainerLs),
 }

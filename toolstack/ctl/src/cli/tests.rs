@@ -59,5 +59,17 @@ fn forms_that_scripts_rely_on() {
     assert_eq!(top.interval.as_millis(), 500);
     assert!(parse("xenpodctl top --interval 10ms").is_err());
     assert!(parse("xenpodctl run -f pod.yaml --memory 5").is_err());
+    let Ok(Command::Resize(resize)) = parse("xenpodctl resize --memory 128 --cpus 2 pod") else { panic!("resize") };
+    assert_eq!((resize.memory, resize.cpus, resize.wait, resize.pod.as_str()), (Some(128), Some(2), 60, "pod"));
+    assert!(parse("xenpodctl resize pod").is_err());
+    let Ok(Command::Label(label)) = parse("xenpodctl label pod a=b c-") else { panic!("label") };
+    assert_eq!(label.changes, ["a=b", "c-"]);
+    let Ok(Command::Container(ContainerCommand::Update(update))) =
+        parse("xenpodctl container update --memory 64Mi --cpus 1.5 pod web")
+    else {
+        panic!("container update")
+    };
+    assert_eq!((update.memory, update.cpus, update.container.as_str()), (Some(64 << 20), Some(1500), "web"));
+    assert!(parse("xenpodctl container update pod web").is_err());
     assert!(parse("xenpodctl run").is_err());
 }

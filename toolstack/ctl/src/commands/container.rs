@@ -47,6 +47,7 @@ pub async fn run(client: &Client, command: ContainerCommand, json: bool) -> Resu
             container.rename(&args.name, HashMap::new()).await?;
             Ok(print_names(&[args.name], json))
         }
+        ContainerCommand::Update(args) => super::change::update(client, args, json).await,
         ContainerCommand::Ls(args) => list(client, &args.pod, json).await,
     }
 }

@@ -1,6 +1,7 @@
 //! The verbs, one a file, and the choice between them.
 
 mod attach;
+mod change;
 mod container;
 mod create;
 mod doctor;
@@ -61,6 +62,10 @@ pub async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Rm(args) => rm::run(&client, args, json).await,
         Command::Pause(args) => lifecycle::pause(&client, args, json).await,
         Command::Resume(args) => lifecycle::resume(&client, args, json).await,
+        Command::Resize(args) => change::resize(&client, args, json).await,
+        Command::Rename(args) => change::rename(&client, args, json).await,
+        Command::Label(args) => change::describe(&client, args, false, json).await,
+        Command::Annotate(args) => change::describe(&client, args, true, json).await,
         Command::Wait(args) => wait::run(&client, args, json).await,
         Command::Events(args) => events::run(&client, args, json).await,
         Command::Ps(args) => ps::run(&client, args, json).await,
