@@ -54,8 +54,14 @@ names! {
     ImageUnavailable = "org.xenpod1.Error.ImageUnavailable",
     /// Pods use the image.
     ImageInUse = "org.xenpod1.Error.ImageInUse",
-    /// The guest kernel or boot image is missing or is no PVH kernel.
+    /// The guest kernel or boot image is missing, is no PVH kernel, or lacks what pods need.
     KernelInvalid = "org.xenpod1.Error.KernelInvalid",
+    /// No kernel here has that name or digest.
+    NoSuchKernel = "org.xenpod1.Error.NoSuchKernel",
+    /// There is a kernel of that name, or one with those bytes.
+    KernelExists = "org.xenpod1.Error.KernelExists",
+    /// Pods pin the kernel, or it is the default or the package's own.
+    KernelInUse = "org.xenpod1.Error.KernelInUse",
     /// The host has not the memory.
     NotEnoughMemory = "org.xenpod1.Error.NotEnoughMemory",
     /// Memory that was to be given back is in use.

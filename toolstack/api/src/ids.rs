@@ -133,6 +133,13 @@ pub fn image_path(digest: &str) -> String {
     format!("{ROOT_PATH}/image/{}", escape(hex))
 }
 
+/// The path of a guest kernel by its digest (`sha256:<hex>`).
+#[must_use]
+pub fn kernel_path(digest: &str) -> String {
+    let hex = digest.split_once(':').map_or(digest, |(_, hex)| hex);
+    format!("{ROOT_PATH}/kernel/{}", escape(hex))
+}
+
 /// The path of a job by its number.
 #[must_use]
 pub fn job_path(id: u32) -> String {

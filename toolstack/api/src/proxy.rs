@@ -15,6 +15,8 @@ pub type PodEntry = (String, String, String, OwnedObjectPath);
 pub type ImageEntry = (String, Vec<String>, u64, OwnedObjectPath);
 /// What `ListEvents` says of an event: number, time in microseconds since the epoch, type, object, pod's name, attributes.
 pub type EventEntry = (u64, u64, String, OwnedObjectPath, String, BTreeMap<String, String>);
+/// What `ListKernels` says of a kernel: digest, name, version, size in bytes, whether it is the default, path.
+pub type KernelEntry = (String, String, String, u64, bool, OwnedObjectPath);
 /// One check of the host: its name, `ok`, `warn` or `fail`, what was found, what to do.
 pub type HostCheck = (String, String, String, String);
 
@@ -41,6 +43,12 @@ pub trait Manager {
     fn get_image(&self, name_or_digest: &str) -> zbus::Result<OwnedObjectPath>;
     /// The images here.
     fn list_images(&self, options: Options<'_>) -> zbus::Result<Vec<ImageEntry>>;
+    /// Takes a guest kernel in. Options `config` (h), the configuration it was built with; `unchecked` (b); `default` (b).
+    fn import_kernel(&self, kernel: zbus::Fd<'_>, name: &str, options: Options<'_>) -> zbus::Result<OwnedObjectPath>;
+    /// Finds a guest kernel by name or digest.
+    fn get_kernel(&self, name_or_digest: &str) -> zbus::Result<OwnedObjectPath>;
+    /// The guest kernels here.
+    fn list_kernels(&self, options: Options<'_>) -> zbus::Result<Vec<KernelEntry>>;
     /// The jobs that run or ended lately: path, type, state.
     fn list_jobs(&self, options: Options<'_>) -> zbus::Result<Vec<(OwnedObjectPath, String, String)>>;
     /// Looks at the host: Xen, HAP, xenstored, modules, kernel, free memory.
@@ -102,9 +110,12 @@ pub trait Manager {
     /// Why it is not ready.
     #[zbus(property)]
     fn host_message(&self) -> zbus::Result<String>;
-    /// SHA-256 of the guest kernel that new pods get.
+    /// `sha256:…` of the guest kernel that new pods get.
     #[zbus(property)]
     fn kernel_digest(&self) -> zbus::Result<String>;
+    /// Its name.
+    #[zbus(property)]
+    fn default_kernel(&self) -> zbus::Result<String>;
 }
 
 /// A pod.
@@ -237,6 +248,21 @@ pub trait Image {
     /// `sha256:…` of its manifest.
     #[zbus(property)]
     fn id(&self) -> zbus::Result<String>;
+}
+
+/// A guest kernel.
+#[zbus::proxy(interface = "org.xenpod1.Kernel", default_service = "org.xenpod1")]
+pub trait Kernel {
+    /// Removes it, unless a pod uses it, or it is the default or the package's own.
+    fn remove(&self, options: Options<'_>) -> zbus::Result<()>;
+    /// Makes it the kernel of pods that are made from now on and name none.
+    fn set_default(&self, options: Options<'_>) -> zbus::Result<()>;
+    /// Its name.
+    #[zbus(property)]
+    fn name(&self) -> zbus::Result<String>;
+    /// `sha256:…` of its bytes.
+    #[zbus(property)]
+    fn digest(&self) -> zbus::Result<String>;
 }
 
 /// A piece of work that takes time.

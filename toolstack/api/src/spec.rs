@@ -72,6 +72,12 @@ pub struct PodSpec {
     /// Output goes to dom0's journal too; the daemon's configuration says it when this does not.
     #[serde(default)]
     pub log_journald: Option<bool>,
+    /// The guest kernel it asks for, by name or digest; the default when it does not say.
+    #[serde(default)]
+    pub kernel: Option<String>,
+    /// Parameters for the kernel, besides the host's.
+    #[serde(default)]
+    pub kernel_args: Vec<String>,
 }
 
 impl PodSpec {

@@ -3,6 +3,7 @@
 mod change;
 mod container;
 mod explain;
+mod kernel;
 mod shape;
 mod stats;
 mod streams;
@@ -16,6 +17,7 @@ use clap::{Args, Parser, Subcommand};
 pub use self::change::*;
 pub use self::container::*;
 pub use self::explain::*;
+pub use self::kernel::*;
 pub use self::shape::*;
 pub use self::stats::*;
 pub use self::streams::*;
@@ -97,6 +99,9 @@ pub enum Command {
     Rmi(Rmi),
     /// Explain a field of a pod's manifest: its type, its default, and what xenpod does with it.
     Explain(Explain),
+    /// Bring guest kernels, choose the default, and remove them.
+    #[command(subcommand)]
+    Kernel(KernelCommand),
     /// Show the versions of client, daemon and hypervisor.
     Version,
     /// Check this host, and say what to do about what is wrong.
@@ -175,7 +180,7 @@ const EVENTS: &str = "Each event is a line: its time, its number, its type, the 
     of it; with --json, an object. Numbers only grow, over restarts of the daemon too; after one that was not orderly some are left out. \
     Events of others' objects are not shown, and their numbers are left out. How many are kept is said by events_kept in \
     /etc/xenpod/xenpodd.yaml.\n\nTypes: pod-created, pod-state, pod-renamed, pod-resized, pod-updated (labels, annotations), pod-removed, container-created, container-started, container-waiting (to be \
-    restarted), container-exited, container-removed, exec-started, exec-ended, image-added, image-removed, job-ended.";
+    restarted), container-exited, container-removed, exec-started, exec-ended, image-added, image-removed, kernel-added, kernel-default, kernel-removed, job-ended.";
 
 /// `inspect`
 #[derive(Debug, Args)]

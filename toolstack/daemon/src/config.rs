@@ -28,6 +28,8 @@ pub struct Config {
     pub boot_image: PathBuf,
     /// The guest kernel's command line.
     pub kernel_args: String,
+    /// Names of the parameters that pods may add to it.
+    pub kernel_args_allowed: Vec<String>,
     /// CA certificates of registries, as `<dir>/<host:port>/ca.crt`.
     pub certs_dir: PathBuf,
     /// Seccomp profiles that pods may name, as JSON.
@@ -90,6 +92,7 @@ impl Default for Config {
             // Persistent grants would keep some 4 MiB of every domain for each of its disks.
             kernel_args: "console=hvc0 quiet panic=-1 swiotlb=noforce tsc=reliable xen_blkfront.feature_persistent=0"
                 .into(),
+            kernel_args_allowed: crate::kernels::DEFAULT_ALLOWED.map(String::from).to_vec(),
             certs_dir: "/etc/xenpod/certs.d".into(),
             seccomp_dir: "/etc/xenpod/seccomp".into(),
             boot_timeout_seconds: 60,
@@ -186,6 +189,9 @@ impl Config {
         }
         if config.kernel_args.len() > 1024 || config.kernel_args.contains(['\n', '\0']) {
             return wrong("kernel_args", "must be one line of at most 1024 bytes");
+        }
+        if config.kernel_args_allowed.iter().any(|name| name.is_empty() || name.contains(['=', ' '])) {
+            return wrong("kernel_args_allowed", "must be names of parameters, without values");
         }
         Ok(config)
     }

@@ -25,6 +25,7 @@ pub mod events;
 pub mod guest;
 pub mod host;
 pub mod journal;
+pub mod kernels;
 pub mod logging;
 pub mod logs;
 pub mod metrics;

@@ -15,6 +15,7 @@ use xenpodd::engine::{Change, Engine, Failure};
 use xenpodd::events::Events;
 use xenpodd::host::{HostDisks, HostDomains, HostImages, HostNet, checks, host_state};
 use xenpodd::journal::{Journal, JournalError};
+use xenpodd::kernels::{KernelStoreError, Kernels};
 use xenpodd::{logging, notify};
 
 /// Runs pods of OCI containers, each in a Xen domain of its own.
@@ -41,6 +42,8 @@ enum StartError {
     Journal(#[from] JournalError),
     #[error("images: {0}")]
     Images(#[from] xenpodd::engine::world::ImageError),
+    #[error("kernels: {0}")]
+    Kernels(#[from] KernelStoreError),
     #[error("devices: {0}")]
     Devices(#[from] xenpodd::devices::DeviceError),
     #[error("network: {0}")]
@@ -86,29 +89,32 @@ async fn run(arguments: Arguments) -> Result<(), StartError> {
     notify::status("starting");
 
     let xen = xenpod_xen::libxc::Libxc::new();
-    let domains = HostDomains::new(xen, &config.kernel, &config.boot_image, &config.kernel_args);
+    let domains = HostDomains::new(xen, &config.boot_image, &config.kernel_args);
     let meter = Arc::new(domains.meter());
     let domains: Arc<dyn Domains> = Arc::new(domains);
     let journal = Journal::open(&config.state_dir)?;
     let images = Arc::new(HostImages::open(&config)?);
+    let kernels = Arc::new(Kernels::open(&config.state_dir, &config.kernel)?);
     let world = World {
         domains: domains.clone(),
         disks: Arc::new(HostDisks::new(&config.state_dir, &config.cache_dir)?),
         net: Arc::new(HostNet::new(config.network.clone())?),
         images,
         meter,
+        kernels: kernels.clone(),
         journal,
         settings: settings(&config),
     };
     let (engine, changes) = Engine::new(world);
     let events = Arc::new(Events::open(&config.state_dir, config.events_kept as usize));
     let (changes, statuses) = tee(changes, engine.clone(), events.clone());
-    let facts = Facts::look(domains, config.clone()).await;
+    let facts = Facts::look(domains, kernels, config.clone()).await;
     let report = engine.reconcile().await.map_err(|e| StartError::Pods(Box::new(e)))?;
     let pruned = engine.prune_images().await;
     if pruned > 0 {
         tracing::info!("{pruned} images without a name removed");
     }
+    engine.prune_kernels().await;
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         reattached = report.reattached,
@@ -158,6 +164,7 @@ fn settings(config: &Config) -> Settings {
         log_journald: config.log_journald,
         scratch_bytes: config.scratch_mib << 20,
         seccomp_dir: config.seccomp_dir.clone(),
+        kernel_args_allowed: config.kernel_args_allowed.clone(),
         ..Settings::default()
     }
 }
@@ -202,9 +209,12 @@ async fn tell_status(bell: Arc<tokio::sync::Notify>, engine: Arc<Engine>, facts:
 /// What the bus tells of the host. Looked at when asked for, but not more than once in a while: most of it does not change.
 struct Facts {
     domains: Arc<dyn Domains>,
+    kernels: Arc<Kernels>,
     config: Arc<Config>,
     runtime: tokio::runtime::Handle,
     last: std::sync::Mutex<(Instant, Result<HostView, DomainError>)>,
+    /// What was found then, as far as it is told.
+    told: std::sync::Mutex<Told>,
     changed: watch::Sender<()>,
     /// Somebody read what may be old.
     read: Notify,
@@ -215,16 +225,26 @@ const LOOK: Duration = Duration::from_secs(10);
 /// What is older is looked at again when it is read.
 const OLD: Duration = Duration::from_secs(2);
 
+/// State and message, versions of Xen and xenstored.
+type Told = ((&'static str, String), [String; 2]);
+
+fn tellable(host: &Result<HostView, DomainError>, kernels: &Kernels) -> Told {
+    let view = host.as_ref().ok();
+    let of = |read: fn(&HostView) -> &String| view.map(read).cloned().unwrap_or_default();
+    (host_state(host, kernels), [of(|h| &h.xen_version), of(|h| &h.xenstored)])
+}
+
 impl Facts {
-    async fn look(domains: Arc<dyn Domains>, config: Arc<Config>) -> Arc<Self> {
+    async fn look(domains: Arc<dyn Domains>, kernels: Arc<Kernels>, config: Arc<Config>) -> Arc<Self> {
         let last = domains.host().await;
-        if let (word @ ("no-xen" | "degraded"), why) = host_state(&last) {
+        if let (word @ ("no-xen" | "degraded"), why) = host_state(&last, &kernels) {
             tracing::error!("{word}: {why}; `xenpodctl doctor` says what to do");
         }
         let runtime = tokio::runtime::Handle::current();
+        let told = std::sync::Mutex::new(tellable(&last, &kernels));
         let last = std::sync::Mutex::new((Instant::now(), last));
         let (changed, read) = (watch::Sender::new(()), Notify::new());
-        let facts = Arc::new(Self { domains, config, runtime, last, changed, read });
+        let facts = Arc::new(Self { domains, kernels, config, runtime, last, told, changed, read });
         tokio::spawn(facts.clone().look_again());
         facts
     }
@@ -237,22 +257,21 @@ impl Facts {
                 () = self.read.notified() => {}
             }
             let host = self.domains.host().await;
+            if !self.kernels.is_ready() {
+                let kernels = self.kernels.clone();
+                let _ = tokio::task::spawn_blocking(move || kernels.look()).await;
+            }
             self.note(host);
         }
     }
 
     fn note(&self, host: Result<HostView, DomainError>) {
-        let told = |host: &Result<HostView, DomainError>| {
-            let view = host.as_ref().ok();
-            let of = |read: fn(&HostView) -> &String| view.map(read).cloned().unwrap_or_default();
-            (host_state(host), [of(|h| &h.xen_version), of(|h| &h.xenstored), of(|h| &h.kernel_digest)])
-        };
-        let now = told(&host);
+        let now = tellable(&host, &self.kernels);
         let before = {
             let mut last = self.last.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            let before = told(&last.1);
             *last = (Instant::now(), host);
-            before
+            let mut told = self.told.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            std::mem::replace(&mut *told, now.clone())
         };
         if now != before {
             if now.0 != before.0 {
@@ -282,11 +301,7 @@ impl HostFacts for Facts {
     }
 
     fn state(&self) -> (&'static str, String) {
-        self.view(host_state)
-    }
-
-    fn kernel_digest(&self) -> String {
-        self.view(|host| host.as_ref().map(|h| h.kernel_digest.clone()).unwrap_or_default())
+        self.view(|host| host_state(host, &self.kernels))
     }
 
     fn changes(&self) -> watch::Receiver<()> {
@@ -294,8 +309,9 @@ impl HostFacts for Facts {
     }
 
     fn check(&self) -> Vec<(String, String, String, String)> {
-        let (host, all) =
-            self.runtime.block_on(async { (self.domains.host().await, checks(&*self.domains, &self.config).await) });
+        let (host, all) = self
+            .runtime
+            .block_on(async { (self.domains.host().await, checks(&*self.domains, &self.kernels, &self.config).await) });
         self.note(host);
         all.into_iter().map(|c| (c.name.into(), c.verdict.into(), c.found, c.remedy)).collect()
     }

@@ -35,6 +35,7 @@ pub fn record(name: &str) -> Record {
         lease: Some(LeaseRecord { v4: [10, 0, 0, 2].into(), v6: "fd00::2".parse().unwrap(), mac: [2, 0, 0, 0, 0, 2] }),
         containers: vec![ContainerRecord::new("main")],
         kernel_digest: String::new(),
+        kernel_name: String::new(),
         domid: None,
         next_stream: 1,
         disks: Vec::new(),

@@ -3,6 +3,7 @@
 mod container;
 mod env;
 mod health;
+mod kernel;
 mod metadata;
 mod pod;
 mod resource;
@@ -12,6 +13,7 @@ mod volumes;
 pub use volumes::{is_key, is_source_name};
 
 pub use container::check_limits;
+pub use kernel::{KERNEL, KERNEL_ARGS, is_kernel_name};
 pub use metadata::{check_annotations, check_labels, check_pod_name};
 pub use pod::{MAX_CONTAINERS, check_size};
 

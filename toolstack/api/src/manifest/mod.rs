@@ -15,6 +15,7 @@ mod locate;
 pub mod schema;
 mod support;
 
+pub use convert::{KERNEL, KERNEL_ARGS, is_kernel_name};
 pub use convert::{MAX_CONTAINERS, check_annotations, check_labels, check_limits, check_pod_name, check_size};
 use serde_yaml::Value;
 
@@ -173,6 +174,14 @@ pub fn parse_container(text: &str, pod: &PodSpec, pod_manifest: &str) -> Result<
 /// Why not.
 pub fn check_container_name(name: &str) -> Result<(), String> {
     convert::check_label(name)
+}
+
+/// The refusal of one place of a manifest that was parsed, for a reason that only the host knows.
+#[must_use]
+pub fn refuse(text: &str, path: String, why: String) -> ManifestError {
+    let mut problems = vec![Problem { path, line: None, kind: ProblemKind::Invalid, text: why }];
+    locate::fill_lines(text, &mut problems);
+    ManifestError::Problems(problems)
 }
 
 fn note_unknown(unknown: Vec<String>, problems: &mut Vec<Problem>) {

@@ -1,4 +1,5 @@
 mod containers;
+mod kernel;
 mod security;
 mod volumes;
 
@@ -137,7 +138,8 @@ fn unsupported_fields_are_refused_by_name() {
         problems(&with("xenpod.org/memory: 32Mi", "xenpod.org/memoy: 32Mi")),
         [
             "line 7: metadata.annotations.xenpod.org/memoy: there is no such annotation; those of xenpod are xenpod.org/memory, \
-          xenpod.org/cpus, xenpod.org/max-cpus, xenpod.org/ipv4, xenpod.org/mac, xenpod.org/scratch, xenpod.org/log-journald, xenpod.org/volume-owner, xenpod.org/ulimits, xenpod.org/devices"
+          xenpod.org/cpus, xenpod.org/max-cpus, xenpod.org/ipv4, xenpod.org/mac, xenpod.org/scratch, xenpod.org/log-journald, xenpod.org/volume-owner, xenpod.org/ulimits, xenpod.org/devices, xenpod.org/kernel, \
+          xenpod.org/kernel-args"
         ]
     );
 }

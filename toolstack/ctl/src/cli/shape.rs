@@ -23,7 +23,7 @@ pub struct Given {
 pub struct Shape {
     /// Take the pod from a Kubernetes Pod manifest; `-` is standard input. ConfigMaps and Secrets may stand beside it, as
     /// further documents of the file.
-    #[arg(short, long, value_name = "POD.yaml", conflicts_with_all = ["image", "name", "memory", "cpus", "env", "entrypoint", "label", "user", "workdir", "read_only", "interactive", "tty"])]
+    #[arg(short, long, value_name = "POD.yaml", conflicts_with_all = ["image", "name", "memory", "cpus", "env", "entrypoint", "label", "user", "workdir", "read_only", "interactive", "tty", "kernel", "kernel_args"])]
     pub file: Option<PathBuf>,
     /// The pod's name; made up when it is not given.
     #[arg(long)]
@@ -34,6 +34,12 @@ pub struct Shape {
     /// The domain's vCPUs.
     #[arg(long, value_name = "N")]
     pub cpus: Option<u32>,
+    /// The guest kernel, by name or digest; `xenpodctl kernel ls` lists them.
+    #[arg(long, value_name = "KERNEL")]
+    pub kernel: Option<String>,
+    /// Add parameters to the kernel's command line, as far as the host allows them.
+    #[arg(long, value_name = "ARGS", allow_hyphen_values = true)]
+    pub kernel_args: Option<String>,
     /// Set an environment variable; without `=V`, take it from here.
     #[arg(short, long, value_name = "K=V")]
     pub env: Vec<String>,

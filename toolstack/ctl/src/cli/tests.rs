@@ -72,4 +72,15 @@ fn forms_that_scripts_rely_on() {
     assert_eq!((update.memory, update.cpus, update.container.as_str()), (Some(64 << 20), Some(1500), "web"));
     assert!(parse("xenpodctl container update pod web").is_err());
     assert!(parse("xenpodctl run").is_err());
+    let Ok(Command::Run(run)) = parse("xenpodctl run --kernel debug --kernel-args quiet img") else { panic!("run") };
+    assert_eq!((run.shape.kernel.as_deref(), run.shape.kernel_args.as_deref()), (Some("debug"), Some("quiet")));
+    assert!(parse("xenpodctl run -f pod.yaml --kernel debug").is_err());
+    let Ok(Command::Kernel(KernelCommand::Import(import))) =
+        parse("xenpodctl kernel import --config c --default vmlinux mine")
+    else {
+        panic!("kernel import");
+    };
+    assert_eq!((import.default, import.unchecked, import.name.as_deref()), (true, false, Some("mine")));
+    assert!(parse("xenpodctl kernel default").is_ok() && parse("xenpodctl kernel ls").is_ok());
+    assert!(parse("xenpodctl kernel rm").is_err());
 }

@@ -78,6 +78,11 @@ fn from_options(shape: &Shape, once: bool) -> Result<Value, Failure> {
     if let Some(cpus) = shape.cpus {
         annotations.insert("xenpod.org/cpus".into(), cpus.to_string().into());
     }
+    for (key, value) in [("kernel", &shape.kernel), ("kernel-args", &shape.kernel_args)] {
+        if let Some(value) = value {
+            annotations.insert(format!("xenpod.org/{key}"), value.as_str().into());
+        }
+    }
     let mut labels = Map::new();
     for label in &shape.label {
         let (key, value) = label.split_once('=').unwrap_or((label, ""));

@@ -11,6 +11,7 @@ mod explain;
 mod images;
 mod import;
 mod inspect;
+mod kernel;
 mod lifecycle;
 mod logs;
 mod manifest;
@@ -81,6 +82,7 @@ pub async fn dispatch(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Pull(args) => pull::run(&client, args, json).await,
         Command::Import(args) => import::run(&client, args, json).await,
         Command::Images => images::run(&client, json).await,
+        Command::Kernel(command) => kernel::run(&client, command, json).await,
         Command::Rmi(args) => rmi::run(&client, args, json).await,
         Command::Completions { .. }
         | Command::Manpages { .. }

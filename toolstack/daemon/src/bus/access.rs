@@ -1,5 +1,5 @@
-//! polkit: asked after the arguments have been checked and before anything is done. Its rules see the pod's (or image's) name, the
-//! owner and the verb.
+//! polkit: asked after the arguments have been checked and before anything is done. Its rules see the name of the pod (image,
+//! kernel), the owner and the verb.
 
 use std::collections::HashMap;
 
@@ -24,6 +24,10 @@ pub(super) enum Action {
     PullImages,
     /// Take images from files under any name, and remove them: other users' pods may use the same names.
     ManageImages,
+    /// Make pods with another kernel than the default.
+    ChooseKernels,
+    /// Bring guest kernels, remove them, and say which is the default.
+    ManageKernels,
 }
 
 impl Action {
@@ -34,6 +38,8 @@ impl Action {
             Self::EnterPods => "org.xenpod1.enter-pods",
             Self::PullImages => "org.xenpod1.pull-images",
             Self::ManageImages => "org.xenpod1.manage-images",
+            Self::ChooseKernels => "org.xenpod1.choose-kernels",
+            Self::ManageKernels => "org.xenpod1.manage-kernels",
         }
     }
 
@@ -42,11 +48,12 @@ impl Action {
         match self {
             Self::CreatePods | Self::ManagePods | Self::EnterPods => "pod",
             Self::PullImages | Self::ManageImages => "image",
+            Self::ChooseKernels | Self::ManageKernels => "kernel",
         }
     }
 }
 
-/// Whether the caller may do `verb` to `object` (a pod's or an image's name). Root may, with or without polkit.
+/// Whether the caller may do `verb` to `object` (the name of a pod, an image or a kernel). Root may, with or without polkit.
 pub(super) async fn check(
     service: &Service,
     caller: &Caller,

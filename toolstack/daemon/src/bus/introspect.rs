@@ -13,12 +13,13 @@ macro_rules! xml {
 }
 
 /// The installed files, by interface.
-pub(super) const FILES: [(&str, &str); 6] = [
+pub(super) const FILES: [(&str, &str); 7] = [
     ("org.xenpod1.Manager", xml!("Manager")),
     ("org.xenpod1.Pod", xml!("Pod")),
     ("org.xenpod1.Container", xml!("Container")),
     ("org.xenpod1.Exec", xml!("Exec")),
     ("org.xenpod1.Image", xml!("Image")),
+    ("org.xenpod1.Kernel", xml!("Kernel")),
     ("org.xenpod1.Job", xml!("Job")),
 ];
 

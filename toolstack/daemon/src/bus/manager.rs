@@ -49,6 +49,11 @@ pub(super) async fn call(
             options.end()?;
             let spec = xenpod_api::manifest::parse(&manifest).map_err(Failure::from)?;
             check(service, caller, header, Action::CreatePods, "create", &spec.name).await?;
+            if let Some(kernel) = &spec.kernel {
+                let known = service.engine.world().kernels.find(kernel);
+                let name = known.as_ref().map_or(kernel, |k| &k.name);
+                check(service, caller, header, Action::ChooseKernels, "choose", name).await?;
+            }
             let (state, why) = service.host.state();
             if state == "no-xen" {
                 return Err(BusError::new(ErrorName::NoXen, why));
@@ -122,6 +127,9 @@ pub(super) async fn call(
                 .collect();
             Reply::with(images)
         }
+        "ImportKernel" => super::kernel::import(service, caller, header, body).await,
+        "GetKernel" => super::kernel::get(service, body),
+        "ListKernels" => super::kernel::list(service, body),
         "ListJobs" => {
             Options::new(body.deserialize()?).end()?;
             let all = service.engine.jobs().list();

@@ -19,6 +19,7 @@ mod exec;
 mod image;
 mod introspect;
 mod job;
+mod kernel;
 mod listeners;
 mod manager;
 mod object;
@@ -56,8 +57,6 @@ pub trait HostFacts: Send + Sync {
     fn xenstored(&self) -> String;
     /// `ready`, `degraded` or `no-xen`, and why.
     fn state(&self) -> (&'static str, String);
-    /// SHA-256 of the guest kernel, or empty.
-    fn kernel_digest(&self) -> String;
     /// Told when any of these is not what it was.
     fn changes(&self) -> watch::Receiver<()>;
     /// Looks at the host: what was checked, `ok`, `warn` or `fail`, what was found, what to do. May block.
@@ -287,10 +286,13 @@ async fn perform(
         Object::Container(pod, name) => container::call(service, caller, header, pod, name, member, &body).await,
         Object::Exec(exec) => exec::call(service, exec, member, &body).await,
         Object::Image(image) => image::call(service, caller, header, image, member, &body).await,
+        Object::Kernel(kernel) => kernel::call(service, caller, header, kernel, member, &body).await,
         Object::Job(job) => job::call(job, member, &body).await,
     }
 }
 
+#[cfg(test)]
+mod kernel_tests;
 #[cfg(test)]
 mod owners_tests;
 #[cfg(test)]

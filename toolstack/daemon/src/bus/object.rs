@@ -6,13 +6,14 @@
 //! /org/xenpod1/pod/<id>/container/<name>    Container
 //!                            .../exec/<n>   Exec
 //! /org/xenpod1/image/<digest>               Image
+//! /org/xenpod1/kernel/<digest>              Kernel
 //! /org/xenpod1/job/<n>                      Job
 //! ```
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use xenpod_api::ids::{ROOT_PATH, image_path, job_path, unescape};
+use xenpod_api::ids::{ROOT_PATH, image_path, job_path, kernel_path, unescape};
 
 use super::Service;
 use super::caller::Caller;
@@ -20,6 +21,7 @@ use crate::engine::PodHandle;
 use crate::engine::exec::Exec;
 use crate::engine::jobs::Job;
 use crate::engine::world::ImageInfo;
+use crate::kernels::KernelInfo;
 
 /// What a path names.
 pub(super) enum Object {
@@ -28,6 +30,7 @@ pub(super) enum Object {
     Container(PodHandle, String),
     Exec(Arc<Exec>),
     Image(Arc<ImageInfo>),
+    Kernel(Arc<KernelInfo>),
     Job(Job),
 }
 
@@ -63,6 +66,10 @@ impl Object {
                 let image = service.engine.image(&digest).ok()?;
                 sees_image(service, caller, &image).then_some(Self::Image(image))
             }
+            ["kernel", digest] => {
+                let digest = format!("sha256:{}", unescape(digest)?);
+                service.engine.kernel(&digest).ok().map(Self::Kernel)
+            }
             ["job", number] => {
                 let job = service.engine.jobs().get(number.parse().ok()?)?;
                 caller.may_see(job.status().owner_uid).then_some(Self::Job(job))
@@ -79,6 +86,7 @@ impl Object {
             Self::Container(..) => "org.xenpod1.Container",
             Self::Exec(_) => "org.xenpod1.Exec",
             Self::Image(_) => "org.xenpod1.Image",
+            Self::Kernel(_) => "org.xenpod1.Kernel",
             Self::Job(_) => "org.xenpod1.Job",
         }
     }
@@ -108,6 +116,7 @@ pub(super) fn all(service: &Service, caller: &Caller) -> Vec<String> {
     }
     let images = service.engine.world().images.list();
     paths.extend(images.iter().filter(|i| sees_image(service, caller, i)).map(|i| image_path(&i.digest)));
+    paths.extend(service.engine.world().kernels.list().iter().map(|k| kernel_path(&k.digest)));
     let jobs = service.engine.jobs().list();
     paths.extend(jobs.iter().map(Job::status).filter(|j| caller.may_see(j.owner_uid)).map(|j| job_path(j.id)));
     paths

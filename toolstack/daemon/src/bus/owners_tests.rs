@@ -19,7 +19,7 @@ const INTROSPECTABLE: &str = "org.freedesktop.DBus.Introspectable";
 const PROPERTIES: &str = "org.freedesktop.DBus.Properties";
 
 /// A connection that passes for a user's.
-async fn user(place: &Place, uid: u32) -> (Connection, ManagerProxy<'static>) {
+pub(super) async fn user(place: &Place, uid: u32) -> (Connection, ManagerProxy<'static>) {
     let (connection, manager) = place.client().await;
     let name = connection.unique_name().unwrap().to_string();
     place.running.service.callers.masks.lock().unwrap().insert(name, uid);
@@ -28,14 +28,14 @@ async fn user(place: &Place, uid: u32) -> (Connection, ManagerProxy<'static>) {
 
 /// polkit as far as it is asked here: grants all but some actions, and keeps what it was asked.
 #[derive(Default)]
-struct Authority {
-    refused: Mutex<BTreeSet<&'static str>>,
-    asked: Mutex<Vec<(String, BTreeMap<String, String>)>>,
+pub(super) struct Authority {
+    pub(super) refused: Mutex<BTreeSet<&'static str>>,
+    pub(super) asked: Mutex<Vec<(String, BTreeMap<String, String>)>>,
 }
 
 type Check<'a> = ((String, HashMap<String, OwnedVariant>), String, BTreeMap<String, String>, u32, &'a str);
 
-async fn authority(place: &Place) -> Arc<Authority> {
+pub(super) async fn authority(place: &Place) -> Arc<Authority> {
     let authority = Arc::new(Authority::default());
     let connection = place.bus.connect().await;
     connection.request_name("org.freedesktop.PolicyKit1").await.unwrap();

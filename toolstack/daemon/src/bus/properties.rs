@@ -18,6 +18,7 @@ use crate::engine::exec::Exec;
 use crate::engine::jobs::JobStatus;
 use crate::engine::world::ImageInfo;
 use crate::journal::ContainerRecord;
+use crate::kernels::KernelInfo;
 
 /// The properties of an object, by name.
 pub(super) type Properties = BTreeMap<&'static str, Variant<'static>>;
@@ -93,6 +94,11 @@ pub(super) fn of(service: &Service, caller: &Caller, object: &Object) -> Propert
         }
         Object::Exec(exec) => of_exec(exec),
         Object::Image(image) => of_image(image),
+        Object::Kernel(kernel) => {
+            let mut all = super::kernel::properties(service, kernel);
+            all.insert("UsedBy", super::kernel::used_by(service, caller, kernel).into());
+            all
+        }
         Object::Job(job) => of_job(&job.status()),
     }
 }
@@ -108,12 +114,15 @@ fn manager(service: &Service, caller: &Caller) -> Properties {
 /// Those of the Manager that are the same for everybody and may change.
 pub(super) fn of_host(service: &Service) -> Properties {
     let (state, message) = service.host.state();
+    let kernel = service.engine.world().kernels.default().ok();
+    let of_kernel = |read: fn(&KernelInfo) -> &String| kernel.as_deref().map(read).cloned().unwrap_or_default();
     BTreeMap::from([
         ("XenVersion", service.host.xen_version().into()),
         ("Xenstored", service.host.xenstored().into()),
         ("HostState", state.into()),
         ("HostMessage", message.into()),
-        ("KernelDigest", service.host.kernel_digest().into()),
+        ("KernelDigest", of_kernel(|k| &k.digest).into()),
+        ("DefaultKernel", of_kernel(|k| &k.name).into()),
     ])
 }
 
@@ -147,6 +156,7 @@ pub(super) fn of_pod(status: &PodStatus) -> Properties {
         ("Stopped", record.stopped_usec.into()),
         ("RestartPolicy", spec.restart_policy.as_str().into()),
         ("Containers", containers.into()),
+        ("Kernel", record.kernel_name.clone().into()),
         ("KernelDigest", record.kernel_digest.clone().into()),
         ("Manifest", record.manifest.clone().into()),
         ("StartPhases", status.phases.clone().into()),

@@ -80,6 +80,7 @@ fn covers(newer: &Change, older: &Change) -> Covers {
         }
         (Change::Job(new), Change::Job(old)) if new == old => Covers::Whole,
         (Change::Image(new), Change::Image(old)) if new == old => Covers::Whole,
+        (Change::Kernel(new), Change::Kernel(old)) if new == old => Covers::Whole,
         _ => Covers::Nothing,
     }
 }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use serde::Serialize;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::mpsc;
-use xenpod_api::ids::{ROOT_PATH, image_path, job_path};
+use xenpod_api::ids::{ROOT_PATH, image_path, job_path, kernel_path};
 use zbus::{DynamicType, Message, ObjectPath};
 
 use super::Service;
@@ -23,6 +23,7 @@ use crate::engine::exec;
 use crate::engine::jobs;
 use crate::engine::{Change, PodStatus};
 use crate::events::Event;
+use crate::kernels::KernelInfo;
 
 const MANAGER: &str = "org.xenpod1.Manager";
 /// Who owns images.
@@ -88,6 +89,9 @@ impl Publisher {
             let told = Told { interface: "org.xenpod1.Image", owner_uid: ROOT, properties };
             self.told.insert(image_path(&image.digest), told);
         }
+        for kernel in self.service.engine.world().kernels.list() {
+            self.told.insert(kernel_path(&kernel.digest), self.kernel_as_told(&kernel));
+        }
     }
 
     async fn change(&mut self, change: Change) {
@@ -142,6 +146,25 @@ impl Publisher {
                     self.manager_signal(ROOT, "ImageRemoved", (digest, object(&path))).await;
                 }
             }
+            Change::KernelNew(digest) | Change::Kernel(digest) => {
+                let Ok(kernel) = self.service.engine.kernel(&digest) else { return };
+                let told = self.kernel_as_told(&kernel);
+                let path = kernel_path(&digest);
+                if self.told.contains_key(&path) {
+                    self.update(path, told).await;
+                } else {
+                    self.added(path.clone(), told).await;
+                    self.manager_signal(EVERYBODY, "KernelNew", (digest, object(&path))).await;
+                }
+                // Which is the default is said by the Manager as well.
+                self.host().await;
+            }
+            Change::KernelGone(digest) => {
+                let path = kernel_path(&digest);
+                if self.removed(&path).await.is_some() {
+                    self.manager_signal(EVERYBODY, "KernelRemoved", (digest, object(&path))).await;
+                }
+            }
             Change::JobNew(id) => self.job(id).await,
             Change::Job(id) => self.job(id).await,
             Change::JobEnded(id) => self.job_ended(id).await,
@@ -170,6 +193,12 @@ impl Publisher {
     async fn host(&mut self) {
         let told = self.host_as_told();
         self.update(ROOT_PATH.to_string(), told).await;
+    }
+
+    /// Kernels are everybody's to see.
+    fn kernel_as_told(&self, kernel: &KernelInfo) -> Told {
+        let properties = super::kernel::properties(&self.service, kernel);
+        Told { interface: "org.xenpod1.Kernel", owner_uid: EVERYBODY, properties }
     }
 
     fn host_as_told(&self) -> Told {

@@ -11,6 +11,7 @@ use super::world::{DomainError, ImageError, NetError};
 use crate::devices::DeviceError;
 use crate::guest::GuestError;
 use crate::journal::JournalError;
+use crate::kernels::KernelStoreError;
 
 /// Why a request was not carried out. The text names the object, the cause and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -179,6 +180,21 @@ pub enum Failure {
     /// A config map or secret that cannot be what it is to be.
     #[error("{0}")]
     BadContents(String),
+    /// A guest kernel.
+    #[error(transparent)]
+    Kernel(#[from] KernelStoreError),
+    /// The kernel that the pod pins.
+    #[error(
+        "pod {pod}: its kernel {name:?} ({digest}) is not here any more; import the same bytes again, or make the pod anew"
+    )]
+    KernelGone {
+        /// The pod.
+        pod: String,
+        /// What the kernel was called.
+        name: String,
+        /// Its digest.
+        digest: String,
+    },
     /// The domain.
     #[error("pod {pod}: {source}")]
     Domain {
@@ -303,6 +319,8 @@ impl Failure {
             Self::BadContainer { .. } => N::ManifestInvalid,
             Self::ContentMissing { .. } => N::ContentMissing,
             Self::BadContents(_) | Self::BadDescription { .. } => N::InvalidArgs,
+            Self::Kernel(e) => kernel_name(e),
+            Self::KernelGone { .. } => N::NoSuchKernel,
             Self::Domain { source, .. } => domain_name(source),
             Self::Device { .. } => N::DeviceFailed,
             Self::Net { .. } => N::NetworkFailed,
@@ -337,6 +355,25 @@ fn image_name(error: &ImageError) -> ErrorName {
             ImageErrorKind::Cancelled => ErrorName::Cancelled,
             _ => ErrorName::ImageInvalid,
         },
+    }
+}
+
+fn kernel_name(error: &KernelStoreError) -> ErrorName {
+    use KernelStoreError as K;
+    match error {
+        K::Name { .. } | K::NotAFile { .. } => ErrorName::InvalidArgs,
+        K::TooLarge { .. }
+        | K::Kernel(_)
+        | K::NoProof { .. }
+        | K::BadConfig { .. }
+        | K::Lacks { .. }
+        | K::NoDefault { .. } => ErrorName::KernelInvalid,
+        K::Exists { .. } | K::SameBytes { .. } => ErrorName::KernelExists,
+        K::NotFound { .. } => ErrorName::NoSuchKernel,
+        K::InUse { .. } | K::IsDefault { .. } | K::Packaged { .. } => ErrorName::KernelInUse,
+        K::TooMany(_) => ErrorName::LimitsExceeded,
+        K::Cancelled { .. } => ErrorName::Cancelled,
+        K::Io { .. } => ErrorName::StateFailed,
     }
 }
 

@@ -40,6 +40,8 @@ pub enum JobKind {
     Pull,
     /// Take an image from a file.
     Import,
+    /// Take a guest kernel from a file.
+    ImportKernel,
 }
 
 impl JobKind {
@@ -58,6 +60,7 @@ impl JobKind {
             Self::Resize => "resize",
             Self::Pull => "pull",
             Self::Import => "import",
+            Self::ImportKernel => "import-kernel",
         }
     }
 }

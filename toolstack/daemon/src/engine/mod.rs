@@ -17,6 +17,7 @@ pub mod exec;
 mod failure;
 mod images;
 pub mod jobs;
+mod kernels;
 pub mod pod;
 pub mod probe;
 mod process;
@@ -74,6 +75,12 @@ pub enum Change {
     Image(String),
     /// An image is gone.
     ImageGone(String),
+    /// A guest kernel is there.
+    KernelNew(String),
+    /// It has become the default, or is so no more.
+    Kernel(String),
+    /// It is gone.
+    KernelGone(String),
     /// A job has begun.
     JobNew(u32),
     /// A job has got further.
@@ -171,6 +178,7 @@ impl Engine {
         let name = request.spec.name.clone();
         let id = PodId::new(self.world.journal.tag());
         request.contents.check(&request.spec)?;
+        self.kernels_ready().await;
         let mut request = request;
         for container in &mut request.spec.containers {
             self.profile(&name, container)?;
@@ -225,6 +233,8 @@ impl Engine {
         asked: std::time::Instant,
     ) -> Result<(Job, PodHandle), Failure> {
         let CreateRequest { manifest, mut spec, owner_uid, start, contents } = request;
+        // From here to `adopt` nothing waits: the kernel cannot be removed before it is seen that this pod pins it.
+        let kernel = kernels::wanted(&self.world, &spec, &manifest)?;
         let refuse = |source| Failure::Net { pod: spec.name.clone(), source };
         let mut lease = self.world.net.allocate(id, spec.ipv4).map_err(refuse)?;
         if let Some(mac) = spec.mac {
@@ -268,7 +278,8 @@ impl Engine {
             stopped_usec: 0,
             lease: Some(lease),
             containers,
-            kernel_digest: String::new(),
+            kernel_digest: kernel.digest.clone(),
+            kernel_name: kernel.name.clone(),
             domid: None,
             next_stream: 1,
             disks: Vec::new(),
@@ -309,7 +320,7 @@ impl Engine {
     }
 
     /// Called by a pod's task when all of it is gone.
-    fn forget(&self, id: PodId) {
+    fn forget(self: &Arc<Self>, id: PodId, kernel: &str) {
         let mut pods = self.pods();
         pods.by_id.remove(&id);
         // While it is being renamed it has two.
@@ -317,6 +328,7 @@ impl Engine {
         drop(pods);
         self.world.net.forget(id);
         let _ = self.changes.send(Change::PodGone(id));
+        self.kernel_let_go(kernel);
     }
 
     /// Begins a job of a pod.

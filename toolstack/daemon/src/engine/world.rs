@@ -13,10 +13,12 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 use xenpod_api::ids::PodId;
 use xenpod_xen::hypervisor::{HypervisorError, ShutdownReason};
+use xenpod_xen::kernel::KernelImage;
 
 use crate::devices::{Block, DeviceError};
 use crate::guest::Transport;
 use crate::journal::{Journal, LeaseRecord};
+use crate::kernels::{self, Kernels};
 
 use super::jobs::Progress;
 use super::resize::DomainSize;
@@ -33,6 +35,8 @@ pub struct World {
     pub images: Arc<dyn Images>,
     /// What pods use.
     pub meter: Arc<dyn super::stats::meter::Meter>,
+    /// Guest kernels.
+    pub kernels: Arc<Kernels>,
     /// The records.
     pub journal: Journal,
     /// The engine's own settings.
@@ -64,6 +68,8 @@ pub struct Settings {
     pub scratch_bytes: u64,
     /// The folder of the host's own seccomp profiles.
     pub seccomp_dir: PathBuf,
+    /// Names of the parameters that pods may add to their kernel's command line.
+    pub kernel_args_allowed: Vec<String>,
     /// How long something that could not be given back is left alone before it is tried again.
     pub release_retry: Duration,
     /// How often a domain is looked at that gets another size.
@@ -88,6 +94,7 @@ impl Default for Settings {
             journal_socket: crate::logs::journald::SOCKET.into(),
             scratch_bytes: 10 << 30,
             seccomp_dir: "/etc/xenpod/seccomp".into(),
+            kernel_args_allowed: kernels::DEFAULT_ALLOWED.map(String::from).to_vec(),
             release_retry: Duration::from_secs(5),
             resize_pause: Duration::from_millis(100),
             resize_stall: Duration::from_secs(10),
@@ -110,6 +117,10 @@ pub struct DomainPlan {
     pub vcpus: u32,
     /// vCPUs that it may be given later.
     pub max_vcpus: u32,
+    /// The kernel that the pod pins; `None` when it is not here any more.
+    pub kernel: Option<KernelImage>,
+    /// What the pod adds to the host's command line for kernels.
+    pub kernel_args: Vec<String>,
 }
 
 /// A disk of a domain: the n-th is `xvda`, `xvdb`…
@@ -141,8 +152,6 @@ pub fn disk_name(index: usize) -> String {
 pub struct Built {
     /// Its number.
     pub domid: u16,
-    /// SHA-256 of the kernel that it will run.
-    pub kernel_digest: String,
     /// What `publish` needs besides.
     pub store: StorePorts,
 }
@@ -192,8 +201,8 @@ pub struct HostView {
     pub free_memory_kib: u64,
     /// Physical CPUs.
     pub cpus: u32,
-    /// SHA-256 of the guest kernel.
-    pub kernel_digest: String,
+    /// The boot image can be read.
+    pub boot_image: bool,
 }
 
 /// Why a domain could not be made, found or taken away.

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
-use xenpod_api::ids::{PodId, image_path, job_path};
+use xenpod_api::ids::{PodId, image_path, job_path, kernel_path};
 use xenpod_api::state::{ContainerState, PodState};
 
 use super::Event;
@@ -102,8 +102,16 @@ impl Observer {
                 images.remove(digest);
                 vec![of_root("image-removed", image_path(digest), attributes([("digest", digest.clone())]))]
             }
+            Change::KernelNew(digest) => kernel_event(engine, "kernel-added", digest).into_iter().collect(),
+            // It is told of the one before as well, which is the default no more.
+            Change::Kernel(digest) if engine.world().kernels.is_default(digest) => {
+                kernel_event(engine, "kernel-default", digest).into_iter().collect()
+            }
+            Change::KernelGone(digest) => {
+                vec![of_root("kernel-removed", kernel_path(digest), attributes([("digest", digest.clone())]))]
+            }
             Change::JobEnded(id) => self.job(engine, *id).into_iter().collect(),
-            Change::Image(_) | Change::JobNew(_) | Change::Job(_) => Vec::new(),
+            Change::Image(_) | Change::Kernel(_) | Change::JobNew(_) | Change::Job(_) => Vec::new(),
         }
     }
 
@@ -240,6 +248,12 @@ fn of_pod(picture: &PodStatus, kind: &str, object: String, attributes: Attribute
 fn of_root(kind: &str, object: String, attributes: Attributes) -> Event {
     let (pod, labels) = (String::new(), Arc::default());
     Event { number: 0, usec: 0, kind: kind.into(), owner: 0, object, pod, labels, attributes }
+}
+
+fn kernel_event(engine: &Engine, kind: &str, digest: &str) -> Option<Event> {
+    let kernel = engine.kernel(digest).ok()?;
+    let said = [("digest", kernel.digest.clone()), ("name", kernel.name.clone()), ("version", kernel.version.clone())];
+    Some(of_root(kind, kernel_path(digest), attributes(said)))
 }
 
 fn of_container(c: &ContainerRecord) -> Attributes {

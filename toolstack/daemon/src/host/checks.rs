@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::config::Config;
 use crate::engine::world::{DomainError, Domains};
+use crate::kernels::{KernelStoreError, Kernels, Proof};
 
 /// One thing that was looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,7 +31,7 @@ fn fail(name: &'static str, found: impl Into<String>, remedy: impl Into<String>)
 const SMALL_POD: u64 = 64;
 
 /// Looks.
-pub async fn checks(domains: &dyn Domains, config: &Config) -> Vec<Check> {
+pub async fn checks(domains: &dyn Domains, kernels: &Kernels, config: &Config) -> Vec<Check> {
     let mut all = Vec::new();
     match domains.host().await {
         Ok(host) => {
@@ -87,12 +88,7 @@ pub async fn checks(domains: &dyn Domains, config: &Config) -> Vec<Check> {
             fail("module", format!("{module} is not loaded ({what})"), format!("modprobe {name}"))
         });
     }
-    all.push(match xenpod_xen::kernel::KernelImage::open(&config.kernel) {
-        Ok(_) => ok("kernel", config.kernel.display().to_string()),
-        Err(error) => {
-            fail("kernel", error.to_string(), "install the package again, or set `kernel` in the configuration")
-        }
-    });
+    all.push(kernel(kernels));
     all.push(if config.boot_image.exists() {
         ok("boot-image", config.boot_image.display().to_string())
     } else {
@@ -108,16 +104,48 @@ pub async fn checks(domains: &dyn Domains, config: &Config) -> Vec<Check> {
     all
 }
 
+/// The kernel of new pods.
+fn kernel(kernels: &Kernels) -> Check {
+    let default = match kernels.default() {
+        Ok(default) => default,
+        Err(error @ KernelStoreError::NoDefault { .. }) => {
+            let said = error.to_string();
+            let (found, remedy) = said.rsplit_once("; ").unwrap_or((&said, ""));
+            return fail("kernel", found, remedy);
+        }
+        Err(error) => return fail("kernel", error.to_string(), "`xenpodctl kernel ls` shows what there is"),
+    };
+    let found = format!("{}, Linux {}, {}", default.name, default.version, default.digest);
+    let lacks: Vec<&String> = default.options.iter().filter(|(_, v)| *v != "y").map(|(name, _)| name).collect();
+    let warn = |found, remedy: &str| Check { name: "kernel", verdict: "warn", found, remedy: remedy.into() };
+    match default.proof {
+        // Of the file that the configuration names an administrator knows what it is.
+        Proof::Unchecked if !default.packaged => {
+            warn(format!("{found}: its options are not known"), "import it with its configuration: --config")
+        }
+        _ if !lacks.is_empty() => {
+            let lacks: Vec<&str> = lacks.into_iter().map(String::as_str).collect();
+            let remedy = "pods may not run on it; build it with them, or make another one the default";
+            warn(format!("{found}: built without {}", lacks.join(", ")), remedy)
+        }
+        _ => ok("kernel", found),
+    }
+}
+
 /// The word and the sentence for `HostState` and `HostMessage`.
 #[must_use]
-pub fn host_state(host: &Result<crate::engine::world::HostView, DomainError>) -> (&'static str, String) {
+pub fn host_state(
+    host: &Result<crate::engine::world::HostView, DomainError>,
+    kernels: &Kernels,
+) -> (&'static str, String) {
     match host {
         Err(error) => ("no-xen", error.to_string()),
         Ok(host) if !host.pvh => ("degraded", "PVH domains cannot be built on this host".into()),
         Ok(host) if host.xenstored.is_empty() => ("degraded", "xenstored does not answer".into()),
-        Ok(host) if host.kernel_digest.is_empty() => {
-            ("degraded", "the guest kernel or boot image cannot be read".into())
-        }
-        Ok(_) => ("ready", String::new()),
+        Ok(host) if !host.boot_image => ("degraded", "the boot image cannot be read".into()),
+        Ok(_) => match kernels.default() {
+            Ok(_) => ("ready", String::new()),
+            Err(error) => ("degraded", error.to_string()),
+        },
     }
 }

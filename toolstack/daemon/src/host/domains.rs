@@ -5,14 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
-use sha2::{Digest as _, Sha256};
 use tokio::sync::{Mutex as AsyncMutex, watch};
 use xenpod_api::ids::PodId;
 use xenpod_xen::evtchn::EvtchnDevice;
 use xenpod_xen::grants::GntdevDevice;
 use xenpod_xen::hypervisor::{Destroyed, DomainConfig, Hypervisor, HypervisorError};
 use xenpod_xen::ids::{DomainRef, DomainUuid, Domid};
-use xenpod_xen::kernel::{BootImage, KernelImage};
+use xenpod_xen::kernel::BootImage;
 use xenpod_xen::libxl;
 use xenpod_xen::vchan::{Rendezvous, Vchan, VchanStream};
 use xenpod_xen::xenstore::tree::{
@@ -36,21 +35,13 @@ const UNMAP_AFTER: Duration = Duration::from_millis(20);
 /// Event channel ports of a guest (`max_evtchn_port` of the builder).
 const PORTS: u32 = 1024;
 
-#[derive(Clone)]
-struct Kernel {
-    image: KernelImage,
-    boot: BootImage,
-    digest: String,
-}
-
 /// Domains of this host.
 pub struct HostDomains<H> {
     xen: Arc<H>,
     store: AsyncMutex<Option<Client>>,
-    kernel_path: PathBuf,
     boot_path: PathBuf,
     kernel_args: String,
-    kernel: Mutex<Option<Kernel>>,
+    boot_image: Mutex<Option<BootImage>>,
     changes: watch::Sender<u64>,
     marks: Marks,
 }
@@ -78,15 +69,14 @@ fn on_xen() -> bool {
 }
 
 impl<H: Hypervisor> HostDomains<H> {
-    /// On this hypervisor, with this kernel. Nothing is opened yet.
-    pub fn new(xen: H, kernel: &Path, boot_image: &Path, kernel_args: &str) -> Self {
+    /// On this hypervisor, with this boot image, and these parameters for every kernel. Nothing is opened yet.
+    pub fn new(xen: H, boot_image: &Path, kernel_args: &str) -> Self {
         Self {
             xen: Arc::new(xen),
             store: AsyncMutex::new(None),
-            kernel_path: kernel.into(),
             boot_path: boot_image.into(),
             kernel_args: kernel_args.into(),
-            kernel: Mutex::new(None),
+            boot_image: Mutex::new(None),
             changes: watch::Sender::new(0),
             marks: Marks::default(),
         }
@@ -133,22 +123,16 @@ impl<H: Hypervisor> HostDomains<H> {
         Ok(client)
     }
 
-    /// The kernel and boot image, read at the first use: what was not there may be by then.
-    async fn kernel(&self) -> Result<Kernel, DomainError> {
-        if let Some(kernel) = self.kernel.lock().unwrap_or_else(PoisonError::into_inner).clone() {
-            return Ok(kernel);
+    /// The boot image, opened at the first use: what was not there may be by then.
+    async fn boot_image(&self) -> Result<BootImage, DomainError> {
+        if let Some(image) = self.boot_image.lock().unwrap_or_else(PoisonError::into_inner).clone() {
+            return Ok(image);
         }
-        let (kernel_path, boot_path) = (self.kernel_path.clone(), self.boot_path.clone());
-        let load = move || -> Result<Kernel, String> {
-            let image = KernelImage::open(&kernel_path).map_err(|e| e.to_string())?;
-            let boot = BootImage::open(&boot_path).map_err(|e| e.to_string())?;
-            let bytes = std::fs::read(&kernel_path).map_err(|e| format!("{}: {e}", kernel_path.display()))?;
-            let digest = Sha256::digest(&bytes).iter().map(|b| format!("{b:02x}")).collect();
-            Ok(Kernel { image, boot, digest })
-        };
-        let kernel = self.blocking(load).await.map_err(DomainError::Kernel)?;
-        *self.kernel.lock().unwrap_or_else(PoisonError::into_inner) = Some(kernel.clone());
-        Ok(kernel)
+        let path = self.boot_path.clone();
+        let opened = self.blocking(move || BootImage::open(&path)).await;
+        let image = opened.map_err(|e| DomainError::Kernel(e.to_string()))?;
+        *self.boot_image.lock().unwrap_or_else(PoisonError::into_inner) = Some(image.clone());
+        Ok(image)
     }
 
     fn tree(plan: &DomainPlan, domid: u16, ports: StorePorts, disks: &[DiskPlan], macs: &[[u8; 6]]) -> DomainTree {
@@ -215,7 +199,8 @@ impl<H: Hypervisor> HostDomains<H> {
 #[async_trait]
 impl<H: Hypervisor> Domains for HostDomains<H> {
     async fn build(&self, plan: &DomainPlan) -> Result<Built, DomainError> {
-        let kernel = self.kernel().await?;
+        let boot_image = self.boot_image().await?;
+        let gone = || DomainError::Kernel("its kernel is not here any more".into());
         let config = DomainConfig {
             uuid: uuid(plan.id),
             name: plan.name.clone(),
@@ -223,8 +208,8 @@ impl<H: Hypervisor> Domains for HostDomains<H> {
             max_memory_kib: plan.memory_kib,
             vcpus: plan.vcpus,
             max_vcpus: plan.max_vcpus,
-            kernel: kernel.image,
-            boot_image: Some(kernel.boot),
+            kernel: plan.kernel.clone().ok_or_else(gone)?,
+            boot_image: Some(boot_image),
             cmdline: command_line(&self.kernel_args, plan),
         };
         let built = self.call(move |xen| xen.build(&config)).await?;
@@ -237,7 +222,7 @@ impl<H: Hypervisor> Domains for HostDomains<H> {
             console_gfn: built.console_gfn,
             console_port: built.console_port,
         };
-        Ok(Built { domid: built.domid.0, kernel_digest: kernel.digest, store })
+        Ok(Built { domid: built.domid.0, store })
     }
 
     async fn publish(
@@ -428,7 +413,8 @@ impl<H: Hypervisor> Domains for HostDomains<H> {
             tracing::warn!(pod_id = %plan.id, %error, "the domain is not fully described for other tools: {error}");
         }
         let tree = Self::tree(plan, domid, StorePorts::default(), disks, macs);
-        let (kernel, boot, args) = (self.kernel_path.clone(), self.boot_path.clone(), self.kernel_args.clone());
+        let kernel = plan.kernel.as_ref().map(|k| k.image().path().to_path_buf()).unwrap_or_default();
+        let (boot, args) = (self.boot_path.clone(), command_line(&self.kernel_args, plan));
         let told = self.blocking(move || {
             let domain = DomainRef { domid: tree.domid, uuid: tree.uuid };
             let description = libxl::Description {
@@ -453,7 +439,7 @@ impl<H: Hypervisor> Domains for HostDomains<H> {
     async fn host(&self) -> Result<HostView, DomainError> {
         let host = self.call(|xen| xen.host()).await?;
         let xenstored = self.store().await.map(|_| xenstored_kind()).unwrap_or_default();
-        let kernel_digest = self.kernel().await.map(|k| k.digest).unwrap_or_default();
+        let boot_image = self.boot_image().await.is_ok();
         Ok(HostView {
             xen_version: host.version.to_string(),
             xenstored,
@@ -462,7 +448,7 @@ impl<H: Hypervisor> Domains for HostDomains<H> {
             total_memory_kib: host.total_memory_kib,
             free_memory_kib: host.free_memory_kib,
             cpus: host.cpus,
-            kernel_digest,
+            boot_image,
         })
     }
 }

@@ -17,9 +17,17 @@ impl<H: Hypervisor> HostDomains<H> {
     }
 }
 
-/// The kernel's command line. One that may get more vCPUs later is kept from starting them all.
+/// The kernel's command line: the host's, and what the pod adds. One that may get more vCPUs later is kept from starting them all.
 pub(super) fn command_line(args: &str, plan: &DomainPlan) -> String {
-    if plan.vcpus < plan.max_vcpus { format!("{args} maxcpus={}", plan.vcpus) } else { args.into() }
+    let mut line = args.to_owned();
+    for parameter in &plan.kernel_args {
+        line.push(' ');
+        line.push_str(parameter);
+    }
+    if plan.vcpus < plan.max_vcpus {
+        line.push_str(&format!(" maxcpus={}", plan.vcpus));
+    }
+    line
 }
 
 #[cfg(test)]
@@ -29,9 +37,18 @@ mod tests {
     #[test]
     fn only_a_domain_with_spare_vcpus_is_told_so() {
         let id = xenpod_api::ids::PodId::new(xenpod_api::ids::HostTag::random());
-        let mut plan = DomainPlan { id, name: "a".into(), memory_kib: 4096, vcpus: 2, max_vcpus: 2 };
+        let mut plan = DomainPlan {
+            id,
+            name: "a".into(),
+            memory_kib: 4096,
+            vcpus: 2,
+            max_vcpus: 2,
+            kernel: None,
+            kernel_args: Vec::new(),
+        };
         assert_eq!(command_line("quiet", &plan), "quiet");
         plan.max_vcpus = 4;
-        assert_eq!(command_line("quiet", &plan), "quiet maxcpus=2");
+        plan.kernel_args = vec!["loglevel=7".into()];
+        assert_eq!(command_line("quiet", &plan), "quiet loglevel=7 maxcpus=2");
     }
 }

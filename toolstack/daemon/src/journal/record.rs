@@ -172,9 +172,13 @@ pub struct Record {
     pub lease: Option<LeaseRecord>,
     /// The containers, in the manifest's order.
     pub containers: Vec<ContainerRecord>,
-    /// The guest kernel's SHA-256 at the last build, or empty.
+    /// The guest kernel that it pins, `sha256:<hex>`. Daemons before the store of kernels noted the bare `<hex>` of the last build, which pins
+    /// nothing.
     #[serde(default)]
     pub kernel_digest: String,
+    /// What that kernel was called when the pod was made.
+    #[serde(default)]
+    pub kernel_name: String,
     /// The domain's number when this was written: a hint, the UUID is what counts.
     #[serde(default)]
     pub domid: Option<u16>,

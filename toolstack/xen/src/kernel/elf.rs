@@ -41,6 +41,9 @@ pub(super) fn parse(image: &BootImage) -> Result<Layout, KernelError> {
         return Err(not_elf(format!("{} bytes are too few for its header", image.size())));
     }
     image.read_exact_at(&mut bytes, 0)?;
+    if is_bzimage(image)? {
+        return Err(not_elf(BZIMAGE.to_owned()));
+    }
     if let Some(what) = known_other(&bytes) {
         return Err(not_elf(what.to_owned()));
     }
@@ -105,13 +108,26 @@ pub(super) fn parse(image: &BootImage) -> Result<Layout, KernelError> {
     Ok(Layout { entry, segments })
 }
 
+const BZIMAGE: &str = "it is a bzImage. The kernel is packed in it: take `vmlinux` from the folder it was built in, or extract it with \
+    `scripts/extract-vmlinux bzImage >vmlinux` of the kernel's sources";
+
+/// The setup header's mark (Documentation/x86/boot.rst of Linux); with an EFI stub a bzImage begins like a Windows program.
+fn is_bzimage(image: &BootImage) -> Result<bool, KernelError> {
+    const MARK: (u64, &[u8; 4]) = (0x202, b"HdrS");
+    let mut found = [0; 4];
+    if image.size() >= MARK.0 + 4 {
+        image.read_exact_at(&mut found, MARK.0)?;
+    }
+    Ok(&found == MARK.1)
+}
+
 /// Names what people give instead of an extracted kernel.
 fn known_other(start: &[u8]) -> Option<&'static str> {
     match start {
         [0x1f, 0x8b, ..] => Some("it is gzip data"),
         [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("it is zstd data"),
         [0xfd, b'7', b'z', b'X', b'Z', ..] => Some("it is xz data"),
-        [b'M', b'Z', ..] => Some("it is a bzImage (extract the vmlinux from it)"),
+        [b'M', b'Z', ..] => Some(BZIMAGE),
         _ => None,
     }
 }

@@ -93,6 +93,7 @@ fn what_is_no_elf_is_named() {
     for (bytes, expected) in [
         (b"\x1f\x8b\x08".repeat(40), "it is gzip data"),
         (b"MZ".repeat(60), "it is a bzImage"),
+        ([&[0x55; 0x202][..], &b"HdrS".repeat(40)].concat(), "scripts/extract-vmlinux bzImage >vmlinux"),
         (b"\x28\xb5\x2f\xfd".repeat(40), "it is zstd data"),
         (b"#!/bin/sh\n".repeat(20), "not an uncompressed x86-64 ELF image"),
         (b"\x7fELF".to_vec(), "4 bytes are too few"),

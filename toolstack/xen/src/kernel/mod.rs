@@ -94,7 +94,13 @@ impl BootImage {
     pub fn open(path: impl AsRef<Path>) -> Result<Self, KernelError> {
         let path = path.as_ref();
         let failed = |error: io::Error| KernelError::Io { path: path.into(), reason: error.to_string() };
-        let file = File::open(path).map_err(failed)?;
+        Self::from_file(path, File::open(path).map_err(failed)?)
+    }
+
+    /// Takes a file that is open already; `name` is for messages.
+    pub fn from_file(name: impl AsRef<Path>, file: File) -> Result<Self, KernelError> {
+        let path = name.as_ref();
+        let failed = |error: io::Error| KernelError::Io { path: path.into(), reason: error.to_string() };
         let size = file.metadata().map_err(failed)?.len();
         Self::new(path, Bytes::File(Arc::new(file)), size)
     }

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use k8s_openapi::api::core::v1 as core;
 
 use super::metadata::{check_annotations, check_labels, check_pod_name};
-use super::{Report, container, is_label, label_text, security, volumes};
+use super::{Report, container, is_label, kernel, label_text, security, volumes};
 use crate::manifest::fields;
 use crate::quantity::{parse_milli, parse_units};
 use crate::spec::{ContainerSpec, DnsSpec, HostAlias, Known, PodSpec, RestartPolicy, Role, Scratch};
@@ -95,6 +95,8 @@ pub(super) fn convert(pod: &core::Pod, report: &mut Report<'_>) -> Option<PodSpe
         }),
         mac: annotations.get("xenpod.org/mac").and_then(|text| mac(text, report)),
         scratch: scratch(&annotations, report),
+        kernel: kernel::kernel(&annotations, report),
+        kernel_args: kernel::args(&annotations, report),
         log_journald: match annotations.get("xenpod.org/log-journald").map(String::as_str) {
             None => None,
             Some("true") => Some(true),

@@ -84,4 +84,18 @@ pub const ANNOTATIONS: &[Annotation] = &[
         "Devices of the guest's kernel that every container sees, paths below `/dev`.",
         "none",
     ),
+    annotation(
+        "xenpod.org/kernel",
+        "name, or `sha256:` and digest",
+        "The guest kernel, one of those that `xenpodctl kernel ls` shows. The pod keeps it: it starts again with the same bytes, whatever \
+         becomes of the default.",
+        "the default kernel at the time the pod is made",
+    ),
+    annotation(
+        "xenpod.org/kernel-args",
+        "`NAME[=VALUE]`, several with blanks",
+        "Parameters that are added to the host's own for the kernel: those whose names `kernel_args_allowed` of the daemon's configuration \
+         lists, and no others. At most 512 bytes.",
+        "none",
+    ),
 ];

@@ -10,12 +10,14 @@ fn what_is_served_is_what_the_installed_xml_says() {
         let (job, pod) = manager.create_pod(&manifest("web"), start).await.unwrap();
         done(&connection, &job).await;
         let image = manager.get_image("app").await.unwrap();
+        let kernel = manager.get_kernel("packaged").await.unwrap();
         let container = format!("{}/container/main_2d1", pod.as_str());
         let objects = [
             ("org.xenpod1.Manager", "/org/xenpod1"),
             ("org.xenpod1.Pod", pod.as_str()),
             ("org.xenpod1.Container", &container),
             ("org.xenpod1.Image", image.as_str()),
+            ("org.xenpod1.Kernel", kernel.as_str()),
             ("org.xenpod1.Job", job.as_str()),
         ];
         for (interface, path) in objects {

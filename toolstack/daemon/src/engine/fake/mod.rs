@@ -137,6 +137,7 @@ impl Fake {
             net: Arc::new(self.clone()),
             images: Arc::new(self.clone()),
             meter: Arc::new(self.clone()),
+            kernels: Arc::new(crate::kernels::testing::kernels(dir)),
             journal: Journal::open(dir).unwrap(),
             settings: Settings {
                 boot_timeout: Duration::from_secs(5),
@@ -367,7 +368,7 @@ impl Domains for Fake {
             domid
         };
         self.done().await;
-        Ok(Built { domid, kernel_digest: "k".into(), store: StorePorts::default() })
+        Ok(Built { domid, store: StorePorts::default() })
     }
 
     async fn publish(

@@ -8,6 +8,7 @@ use xenpod_api::state::PodState;
 use super::super::failure::Failure;
 use super::super::images;
 use super::super::jobs::{Cancel, Progress};
+use super::super::kernels;
 use super::super::process;
 use super::super::watcher::Sight;
 use super::super::world::{DiskPlan, DomainPlan, ImageInfo};
@@ -29,6 +30,7 @@ impl Pod {
         self.enter(PodState::Creating, "", "");
         let fetched = self.find_images(cancel, progress).await?;
         self.phase("images");
+        kernels::settle(&self.world, &mut self.record)?;
         // What each container will run is settled, and refused if it cannot work, before anything is taken.
         for (spec, image) in self.record.spec.containers.iter().zip(&self.images) {
             process::check(spec, image).map_err(|why| Failure::BadContainer {
@@ -55,7 +57,6 @@ impl Pod {
         self.domid = Some(built.domid);
         self.sight_reset.send_replace(Sight::Unseen);
         self.sight.mark_unchanged();
-        self.record.kernel_digest.clone_from(&built.kernel_digest);
         self.disks = disks?;
         self.phase("domain");
         first.on_disk(&self.record.spec.name).await?;
@@ -78,6 +79,8 @@ impl Pod {
             memory_kib: spec.memory_mib * 1024,
             vcpus: spec.vcpus,
             max_vcpus: spec.max_vcpus(),
+            kernel: self.world.kernels.image(&self.record.kernel_digest).ok(),
+            kernel_args: spec.kernel_args.clone(),
         }
     }
 

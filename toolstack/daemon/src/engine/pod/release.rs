@@ -182,7 +182,7 @@ impl Pod {
         picture.removed = true;
         self.status.send_replace(std::sync::Arc::new(picture));
         if let Some(engine) = self.engine.upgrade() {
-            engine.forget(id);
+            engine.forget(id, &self.record.kernel_digest);
         }
         tracing::info!(pod_id = %id, pod = self.record.spec.name, "pod {} is removed", self.record.spec.name);
         Ok(())

@@ -5,6 +5,7 @@ mod containers;
 mod contents;
 mod faults;
 mod health;
+mod kernels;
 mod life;
 mod outside;
 mod stats;
