@@ -25,9 +25,7 @@ impl Pod {
     async fn end_of_log(&self, index: usize) -> String {
         let container = &self.record.containers[index];
         let Some(hub) = self.logs.get(&container.name).map(|log| lock(log).hub()) else { return String::new() };
-        let Ok(log) = Follow::new(&hub, Since::Tail(LOG_LINES), false, false) else { return String::new() };
-        // What an earlier run wrote is not this one's.
-        let mut log = log.not_before(container.started_usec.saturating_mul(1000));
+        let Ok(mut log) = Follow::new(&hub, Since::Tail(LOG_LINES), false, false) else { return String::new() };
         let mut end = Vec::new();
         while let Ok(Some((_, bytes))) = log.next().await {
             end.extend_from_slice(&bytes);
