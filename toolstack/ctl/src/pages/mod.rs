@@ -113,7 +113,7 @@ pub fn write(sources: &Path, out: &Path) -> Result<(), Failure> {
     Ok(())
 }
 
-/// xenpod-recipes(7), from a file of their own.
+/// xenpod-recipes(7), from the file that the tests execute.
 fn recipes(text: &str) -> Page {
     let mut body = Roff::new();
     markup::render(text, &mut body);
