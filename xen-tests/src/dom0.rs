@@ -1,6 +1,7 @@
 //! The dom0 on disk. root: a Debian system as a tar archive. disk: that, our overlay and our agent as an ext4 image,
 //! with Xen, the kernel and its initial RAM disk beside it for QEMU to load.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -86,27 +87,75 @@ fn root(cache: &Cache) -> Result<Entry> {
     let packages: Vec<&str> =
         list.lines().filter(|line| !line.starts_with('#')).flat_map(str::split_whitespace).collect();
     let initramfs = here.join("overlay/etc/initramfs-tools");
+    let lock =
+        fs::read_to_string(here.join("packages.lock")).map_err(LabError::file("cannot read", "packages.lock"))?;
     let mut inputs = Inputs::default();
-    inputs.add("recipe", "1").add("suite", SUITE).add("packages", packages.join(" "));
+    inputs.add("recipe", "2").add("lock", &lock).add("suite", SUITE).add("packages", packages.join(" "));
     inputs.add("excluded", EXCLUDED.join(" ")).add_tree(&here, "overlay/etc/initramfs-tools")?;
     cache.entry("root", &inputs.hash(), |draft| {
-        say("installing dom0's Debian (a minute or two)");
-        let mut command = Command::new("mmdebstrap");
-        command.current_dir(draft).args(["--variant=minbase", "--quiet"]);
-        command.arg(format!("--include={}", packages.join(",")));
-        command.args(EXCLUDED.map(|pattern| format!("--dpkgopt=path-exclude={pattern}")));
-        command.arg(r#"--aptopt=Acquire::Languages "none""#);
-        // The kernel's package makes the initial RAM disk as it is installed: its settings must be there before.
-        command.arg(format!("--essential-hook=copy-in \"{}\" /etc", initramfs.display()));
-        command.arg(r#"--customize-hook=chroot "$1" dpkg-query -W > packages.txt"#);
-        command.args([SUITE, "root.tar"]);
         let sources = sources();
         if !sources.is_empty() {
-            fs::write(draft.join("sources.list"), sources).map_err(LabError::file("cannot write", draft))?;
-            command.arg("sources.list");
+            fs::write(draft.join("sources.list"), &sources).map_err(LabError::file("cannot write", draft))?;
         }
-        run("installing dom0's Debian", &mut command).map(drop)
+        let install = |pins: &str| {
+            fs::write(draft.join("pins"), pins).map_err(LabError::file("cannot write", draft))?;
+            let mut command = Command::new("mmdebstrap");
+            command.current_dir(draft).args(["--variant=minbase", "--quiet"]);
+            command.arg(format!("--include={}", packages.join(",")));
+            command.args(EXCLUDED.map(|pattern| format!("--dpkgopt=path-exclude={pattern}")));
+            command.arg(r#"--aptopt=Acquire::Languages "none""#);
+            command.arg(r#"--setup-hook=install -D -m 644 pins "$1/etc/apt/preferences.d/pins""#);
+            // The kernel's package makes the initial RAM disk as it is installed: its settings must be there before.
+            command.arg(format!("--essential-hook=copy-in \"{}\" /etc", initramfs.display()));
+            command.arg(
+                r#"--customize-hook=rm "$1/etc/apt/preferences.d/pins"; chroot "$1" dpkg-query -W > packages.txt"#,
+            );
+            command.args([SUITE, "root.tar"]);
+            if !sources.is_empty() {
+                command.arg("sources.list");
+            }
+            run("installing dom0's Debian", &mut command)
+        };
+        say("installing dom0's Debian (a minute or two)");
+        // What is left of the lock in the archive may not fit together: then the newest of all does.
+        if let Err(error) = install(&pins(&lock)) {
+            say(&format!("{error}; trying without xen-tests/dom0/packages.lock"));
+            install("")?;
+        }
+        let packages = draft.join("packages.txt");
+        let packages = fs::read_to_string(&packages).map_err(LabError::file("cannot read", &packages))?;
+        let moved = moved(&lock, &packages);
+        if !moved.is_empty() {
+            let list = moved.join(", ");
+            say(&format!(
+                "dom0 differs from xen-tests/dom0/packages.lock, whose versions are not all to be had any more: {list}"
+            ));
+        }
+        Ok(())
     })
+}
+
+/// APT's preferences that ask for the versions of the lock, also where the archive has newer ones. A version that the archive has dropped asks for nothing.
+fn pins(lock: &str) -> String {
+    let stanza = |(name, version): (&str, &str)| {
+        let name = name.split(':').next().unwrap_or(name);
+        format!("Package: {name}\nPin: version {version}\nPin-Priority: 1001\n\n")
+    };
+    versions(lock).map(stanza).collect()
+}
+
+/// How what was installed differs from the lock: `NAME VERSION`, `-` for none.
+fn moved(lock: &str, installed: &str) -> Vec<String> {
+    let (locked, installed): (BTreeMap<_, _>, BTreeMap<_, _>) =
+        (versions(lock).collect(), versions(installed).collect());
+    let names: BTreeSet<_> = locked.keys().chain(installed.keys()).collect();
+    let differs = names.into_iter().filter(|name| locked.get(*name) != installed.get(*name));
+    differs.map(|name| format!("{name} {}", installed.get(name).unwrap_or(&"-"))).collect()
+}
+
+/// The lines of `dpkg-query -W`: a package and its version.
+fn versions(list: &str) -> impl Iterator<Item = (&str, &str)> {
+    list.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('\t'))
 }
 
 /// The host's own sources of the suite, when it has them: whatever reaches them here will reach them for dom0.
@@ -132,3 +181,7 @@ fn agent() -> Result<PathBuf> {
     }
     Ok(agent)
 }
+
+#[cfg(test)]
+#[path = "dom0_tests.rs"]
+mod tests;
