@@ -92,7 +92,7 @@ test_a_start_that_waits_can_be_stopped_and_outlives_the_daemon() {
 	begin w <<-'END'
 		restartPolicy: Never
 		terminationGracePeriodSeconds: 1
-		initContainers: [{name: wait, image: base, command: [sh, -c, "while [ ! -e /go ]; do sleep 0.1; done"]}]
+		initContainers: [{name: wait, image: base, command: [sh, -c, "while [ ! -e /go ]; do sleep 0.1; done; sleep 1"]}]
 		containers: [{name: main, image: base, command: [sleep, "100"]}]
 	END
 	xenpodctl start w >/dev/null 2>&1 &
