@@ -5,6 +5,7 @@ use std::fs;
 use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 
+use rustix::io::Errno;
 use rustix::mount::{MountFlags, UnmountFlags};
 
 use crate::container::mounts::make_private;
@@ -57,8 +58,13 @@ impl Disks {
         let device = device(disk)?;
         make_private(&path, 0o700)?;
         let flags = MountFlags::NODEV | if read_only { MountFlags::RDONLY } else { MountFlags::NOATIME };
-        rustix::mount::mount(&device, &path, fs_type, flags, None)
-            .map_err(Error::mount(format!("disk {disk} ({fs_type})"), path.display().to_string()))?;
+        match rustix::mount::mount(&device, &path, fs_type, flags, None) {
+            // The kernel makes the node before it lets it be opened (device_add_disk), and tells of the disk after both.
+            Err(Errno::NXIO) => return Err(Halt::Wait { what: "disk", name: disk.into() }),
+            result => {
+                result.map_err(Error::mount(format!("disk {disk} ({fs_type})"), path.display().to_string()))?;
+            }
+        }
         self.0.insert(disk.into(), Mounted { fs_type: fs_type.into(), read_only, uses: 1 });
         Ok(path)
     }
