@@ -42,6 +42,15 @@ fn what_is_refused_says_why() {
     );
     assert_eq!(at("spec.hostNetwork").standing, Standing::Only("false".into()));
     assert!(at("spec.volumes.hostPath").refused());
+    // Fields of newer versions of Kubernetes.
+    assert_eq!(
+        at("spec.volumes.emptyDir.mode").standing,
+        Standing::Refused("whose a volume is say `fsGroup` and `xenpod.org/volume-owner`".into())
+    );
+    assert_eq!(
+        at("containers.restartPolicyRules").standing,
+        Standing::Refused("whether a container is started again is said by `restartPolicy` alone".into())
+    );
     assert!(at("status").refused());
 }
 

@@ -135,6 +135,10 @@ fn unsupported_fields_are_refused_by_name() {
         ["line 27: spec.volumes[0].hostPath: is not supported; remove it"]
     );
     assert_eq!(
+        problems(&with("emptyDir: {medium: Memory, sizeLimit: 4Mi}", "emptyDir: {mode: 493}")),
+        ["line 27: spec.volumes[0].emptyDir.mode: is not supported; remove it"]
+    );
+    assert_eq!(
         problems(&with("xenpod.org/memory: 32Mi", "xenpod.org/memoy: 32Mi")),
         [
             "line 7: metadata.annotations.xenpod.org/memoy: there is no such annotation; those of xenpod are xenpod.org/memory, \
