@@ -1,11 +1,21 @@
 //! What stands in a manifest and not in the table of fields is refused by name.
 //!
-//! A field that is null, or an empty list or mapping, asks for nothing and is let through.
+//! A field that is null, or an empty list or mapping, asks for nothing and is let through, unless that it is there says which kind of
+//! thing is meant: `hostPath: {}`.
 
 use serde_yaml::Value;
 
 use super::fields::{self, Accepts, canonical};
 use super::{Problem, ProblemKind};
+
+/// Where one of several keys says which kind of thing is meant, by being there.
+const KINDS: [&str; 5] = [
+    "spec.volumes[]",
+    "spec.volumes[].projected.sources[]",
+    "spec.containers[].env[].valueFrom",
+    "spec.containers[].livenessProbe",
+    "spec.containers[].lifecycle.preStop",
+];
 
 /// Every field of `pod` that is not in the table.
 pub(super) fn unsupported(pod: &Value) -> Vec<Problem> {
@@ -22,15 +32,6 @@ pub(super) fn unsupported_in_container(container: &Value) -> Vec<Problem> {
 }
 
 fn walk(value: &Value, path: &str, pattern: &str, problems: &mut Vec<Problem>) {
-    let empty = match value {
-        Value::Null => true,
-        Value::Sequence(s) => s.is_empty(),
-        Value::Mapping(m) => m.is_empty(),
-        _ => false,
-    };
-    if empty {
-        return;
-    }
     let mut refuse = |text: String| {
         problems.push(Problem { path: path.into(), line: None, kind: ProblemKind::Unsupported, text });
     };
@@ -39,7 +40,7 @@ fn walk(value: &Value, path: &str, pattern: &str, problems: &mut Vec<Problem>) {
         Some(Accepts::Any) => return,
         Some(Accepts::Only(want)) => {
             let have = scalar(value);
-            if have.as_deref() != Some(want) {
+            if !is_nothing(value) && have.as_deref() != Some(want) {
                 refuse(format!("is not supported unless it is {want}; remove it"));
             }
             return;
@@ -49,7 +50,11 @@ fn walk(value: &Value, path: &str, pattern: &str, problems: &mut Vec<Problem>) {
     let known_below = pattern.is_empty()
         || fields::all().any(|f| f.path.strip_prefix(in_table.as_str()).is_some_and(|r| r.starts_with(['.', '['])));
     if !known_below {
-        return refuse("is not supported; remove it".into());
+        let is_kind = value.is_mapping() && in_table.rsplit_once('.').is_some_and(|(of, _)| KINDS.contains(&of));
+        if is_kind || !is_nothing(value) {
+            refuse("is not supported; remove it".into());
+        }
+        return;
     }
     match value {
         Value::Mapping(map) => {
@@ -66,6 +71,16 @@ fn walk(value: &Value, path: &str, pattern: &str, problems: &mut Vec<Problem>) {
         }
         // A scalar where a mapping belongs: the typed parse says so better.
         _ => {}
+    }
+}
+
+/// Whether it asks for nothing.
+fn is_nothing(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Sequence(items) => items.is_empty(),
+        Value::Mapping(map) => map.is_empty(),
+        _ => false,
     }
 }
 

@@ -54,7 +54,7 @@ pub(super) fn convert(
     all
 }
 
-/// `None` for a kind that the table of supported fields has refused.
+/// `None` for a kind that the table of supported fields has refused. Without any it is an `emptyDir`, as in Kubernetes.
 fn kind(v: &core::Volume, pod: &core::PodSpec, at: &str, report: &mut Report<'_>) -> Option<VolumeKind> {
     let given = [v.empty_dir.is_some(), v.config_map.is_some(), v.secret.is_some(), v.projected.is_some()];
     let kinds = given.iter().filter(|g| **g).count() + usize::from(v.downward_api.is_some());
@@ -87,7 +87,7 @@ fn kind(v: &core::Volume, pod: &core::PodSpec, at: &str, report: &mut Report<'_>
         }
         mode(projected.default_mode, &format!("{at}.defaultMode"), report)
     } else {
-        return None;
+        return (!report.has(at)).then_some(VolumeKind::EmptyDirScratch);
     };
     Some(VolumeKind::Files { default_mode: default.unwrap_or(FILE_MODE), sources })
 }

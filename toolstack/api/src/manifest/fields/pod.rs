@@ -78,7 +78,8 @@ pub(super) const FIELDS: &[Field] = &[
     only("spec.securityContext.supplementalGroupsPolicy", "Merge", "The groups of the image's user are kept."),
     below(
         "spec.volumes[]",
-        "Directories that the pod's containers share, from a start of the pod to its stop. Each is of one kind.",
+        "Directories that the pod's containers share, from a start of the pod to its stop. Each is of one kind, and of `emptyDir` when \
+         it does not say.",
     ),
     any("spec.volumes[].name", "Unique in the pod: a DNS label."),
     below("spec.volumes[].emptyDir", "Empty at the start. Without `medium: Memory` it is on the scratch disk."),

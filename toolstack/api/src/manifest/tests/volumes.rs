@@ -101,6 +101,38 @@ fn volumes_that_cannot_be_are_refused_with_their_place() {
 }
 
 #[test]
+fn a_volume_of_no_kind_is_an_empty_directory_and_a_kind_that_there_is_not_is_refused() {
+    for volume in
+        ["{name: work}", "{name: work, emptyDir: null}", "{name: work, emptyDir: {}}", "{name: work, hostPath: null}"]
+    {
+        let pod = parse(&with_volumes(&format!("  - {volume}\n"))).unwrap();
+        assert_eq!(pod.volumes[0].kind, VolumeKind::EmptyDirScratch, "{volume}");
+        assert_eq!(pod.volumes[0].name, pod.containers[0].mounts[0].volume);
+    }
+    for kind in ["hostPath", "persistentVolumeClaim", "ephemeral", "image", "nfs"] {
+        let found = problems(&with_volumes(&format!("  - {{name: work, {kind}: {{}}}}\n")));
+        assert_eq!(found.len(), 1, "{found:?}");
+        assert!(
+            found[0].starts_with(&format!("line 26: spec.volumes[0].{kind}: is not supported; remove it")),
+            "{found:?}"
+        );
+    }
+    let both = problems(&with_volumes("  - {name: work, emptyDir: {}, hostPath: {}}\n"));
+    assert!(both.len() == 1 && both[0].starts_with("line 26: spec.volumes[0].hostPath: is not supported"), "{both:?}");
+    for source in ["serviceAccountToken", "clusterTrustBundle"] {
+        let found =
+            problems(&with_volumes(&format!("  - {{name: work, projected: {{sources: [{{{source}: {{}}}}]}}}}\n")));
+        let want = format!("line 26: spec.volumes[0].projected.sources[0].{source}: is not supported");
+        assert!(found.len() == 1 && found[0].starts_with(&want), "{found:?}");
+    }
+    let probe = problems(&with("    image:", "    livenessProbe: {grpc: {}, exec: {command: [a]}}\n    image:"));
+    assert!(
+        probe.len() == 1 && probe[0].starts_with("line 13: spec.containers[0].livenessProbe.grpc: is not supported"),
+        "{probe:?}"
+    );
+}
+
+#[test]
 fn whose_a_volume_is() {
     let owner = |text: &str| with("    example.org/free: text", &format!("    xenpod.org/volume-owner: \"{text}\""));
     assert_eq!(parse(&owner("work=33")).unwrap().volumes[0].owner, Some((33, 0)));
