@@ -1,7 +1,7 @@
 //! From a Kubernetes core/v1 Pod in YAML to a [`PodSpec`].
 //!
 //! ```text
-//! text --serde_yaml--> Value --support (fields)--> problems
+//! text --serde_yaml--> Value --support (fields), types (schema)--> problems
 //!                        \----k8s_openapi Pod--> convert --> PodSpec
 //! fields: what is acted on, and what is said of it   schema: what Kubernetes knows   explain: both together, for people
 //! ```
@@ -14,6 +14,7 @@ pub mod fields;
 mod locate;
 pub mod schema;
 mod support;
+mod types;
 
 pub use convert::{KERNEL, KERNEL_ARGS, is_kernel_name};
 pub use convert::{MAX_CONTAINERS, check_annotations, check_labels, check_limits, check_pod_name, check_size};
@@ -129,19 +130,35 @@ pub fn parse(text: &str) -> Result<PodSpec, ManifestError> {
         let path = "spec.containers".into();
         problems.push(Problem { path, line: None, kind: ProblemKind::Invalid, text: text.into() });
     }
-    support::numbers_to_quantities(&mut value);
+    let mut wrong = Vec::new();
+    types::check(&mut value, schema::pod(), "", &mut wrong);
+    let pod: Option<k8s_openapi::api::core::v1::Pod> = typed(&value, wrong, &mut problems, ManifestError::NotAPod)?;
+    let spec = pod.and_then(|pod| convert::convert(&pod, &mut problems));
+    finish(text, spec, problems)
+}
+
+/// The typed form, with a problem for each key that there is not; `None` when `wrong` has values of other types, which join the
+/// problems: what else is said of them would be a consequence.
+fn typed<T: serde::de::DeserializeOwned>(
+    value: &Value,
+    wrong: Vec<Problem>,
+    problems: &mut Vec<Problem>,
+    failed: fn(String) -> ManifestError,
+) -> Result<Option<T>, ManifestError> {
     let mut unknown = Vec::new();
-    let pod = serde_ignored::deserialize(&value, |path| unknown.push(locate::dotted(&path.to_string())));
-    let pod: k8s_openapi::api::core::v1::Pod = match pod {
-        Ok(pod) => pod,
-        // The deserialisation from text fails at the same place and knows where that is.
-        Err(from_value) => {
-            let from_text = serde_yaml::from_str::<k8s_openapi::api::core::v1::Pod>(text).err();
-            return Err(ManifestError::NotAPod(from_text.unwrap_or(from_value).to_string()));
-        }
+    let typed = serde_ignored::deserialize(value, |path| unknown.push(locate::dotted(&path.to_string())));
+    note_unknown(unknown, problems);
+    let sound = wrong.is_empty();
+    let below = |p: &Problem, w: &Problem| {
+        p.path.strip_prefix(w.path.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']))
     };
-    note_unknown(unknown, &mut problems);
-    finish(text, convert::convert(&pod, &mut problems), problems)
+    problems.retain(|p| !wrong.iter().any(|w| below(p, w)));
+    problems.extend(wrong);
+    match typed {
+        Ok(typed) => Ok(Some(typed).filter(|_| sound)),
+        Err(e) if sound => Err(failed(e.to_string())),
+        Err(_) => Ok(None),
+    }
 }
 
 /// Parses one container, a core/v1 Container in YAML or JSON, that is to be made in a pod. Its volumes are the pod's, and what the
@@ -155,17 +172,20 @@ pub fn parse_container(text: &str, pod: &PodSpec, pod_manifest: &str) -> Result<
         return Err(ManifestError::NotAContainer("it has no keys; a container has at least `name` and `image`".into()));
     }
     let mut problems = support::unsupported_in_container(&value);
-    support::quantities_of_container(&mut value);
-    let mut unknown = Vec::new();
-    let container: k8s_openapi::api::core::v1::Container =
-        serde_ignored::deserialize(&value, |path| unknown.push(locate::dotted(&path.to_string())))
-            .map_err(|e| ManifestError::NotAContainer(e.to_string()))?;
-    note_unknown(unknown, &mut problems);
-    // It was parsed when the pod was made.
-    let outer = serde_yaml::from_str::<k8s_openapi::api::core::v1::Pod>(pod_manifest).ok();
-    let security = outer.and_then(|pod| pod.spec?.security_context);
-    let spec = convert::added(&container, pod, security.as_ref(), &mut problems);
-    finish(text, Some(spec), problems)
+    let mut wrong = Vec::new();
+    schema::container().into_iter().for_each(|node| types::one(&mut value, node, "", &mut wrong));
+    let container = typed(&value, wrong, &mut problems, ManifestError::NotAContainer)?;
+    let security = pod_security(pod_manifest);
+    let spec = container.map(|c| convert::added(&c, pod, security.as_ref(), &mut problems));
+    finish(text, spec, problems)
+}
+
+/// What the manifest of a pod that was made says of all its containers.
+fn pod_security(manifest: &str) -> Option<k8s_openapi::api::core::v1::PodSecurityContext> {
+    let mut value: Value = serde_yaml::from_str(manifest).ok()?;
+    types::check(&mut value, schema::pod(), "", &mut Vec::new());
+    let pod: k8s_openapi::api::core::v1::Pod = serde_yaml::from_value(value).ok()?;
+    pod.spec?.security_context
 }
 
 /// Whether a container may be called that.

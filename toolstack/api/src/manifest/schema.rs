@@ -20,6 +20,8 @@ pub enum Kind {
     String,
     /// A whole number.
     Integer,
+    /// A whole number of 32 bits.
+    Integer32,
     /// `true` or `false`.
     Boolean,
     /// A number with a suffix.
@@ -54,7 +56,7 @@ impl Node {
         let (one, many) = match self.kind {
             Kind::Object => ("object", "objects"),
             Kind::String => ("string", "strings"),
-            Kind::Integer => ("integer", "integers"),
+            Kind::Integer | Kind::Integer32 => ("integer", "integers"),
             Kind::Boolean => ("boolean", "booleans"),
             Kind::Quantity => ("quantity", "quantities"),
             Kind::IntegerOrString => ("integer or string", "integers or strings"),
@@ -83,6 +85,11 @@ pub fn pod() -> &'static Node {
         Node { kind: Kind::Object, list: false, fields }
     });
     &POD
+}
+
+/// A container.
+pub(super) fn container() -> Option<&'static Node> {
+    pod().field("spec")?.field("containers")
 }
 
 fn of<T: de::DeserializeOwned>() -> Node {
@@ -118,12 +125,12 @@ impl<'de> de::Deserializer<'de> for Probe<'_> {
     simple! {
         deserialize_any => IntegerOrString, visit_i32(0);
         deserialize_bool => Boolean, visit_bool(false);
-        deserialize_i8 => Integer, visit_i8(0);
-        deserialize_i16 => Integer, visit_i16(0);
-        deserialize_i32 => Integer, visit_i32(0);
+        deserialize_i8 => Integer32, visit_i8(0);
+        deserialize_i16 => Integer32, visit_i16(0);
+        deserialize_i32 => Integer32, visit_i32(0);
         deserialize_i64 => Integer, visit_i64(0);
-        deserialize_u8 => Integer, visit_u8(0);
-        deserialize_u16 => Integer, visit_u16(0);
+        deserialize_u8 => Integer32, visit_u8(0);
+        deserialize_u16 => Integer32, visit_u16(0);
         deserialize_u32 => Integer, visit_u32(0);
         deserialize_u64 => Integer, visit_u64(0);
         deserialize_f32 => Integer, visit_f32(0.0);

@@ -25,7 +25,7 @@ fn leaves(node: &Node, path: String, found: &mut Vec<(String, Value)>) {
             }
             Mapping::from_iter([("x".into(), "y".into())]).into()
         }
-        Kind::Integer => 77.into(),
+        Kind::Integer | Kind::Integer32 => 77.into(),
         Kind::Boolean => true.into(),
         _ => "neither".into(),
     };

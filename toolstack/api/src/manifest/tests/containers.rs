@@ -34,7 +34,20 @@ fn one_container_for_a_running_pod() {
         assert!(said.contains(want), "{to}: {said}");
     }
     assert!(container("hello").unwrap_err().starts_with("this is not a container: it has no keys"));
-    assert!(container("name: [a]\nimage: b").unwrap_err().starts_with("this is not a container: "));
+    assert_eq!(
+        container("name: [a]\nimage: b\nenv: [{name: A, value: 80}]").unwrap_err(),
+        "the manifest was refused: line 1: name: is a list where a string belongs; give one, without brackets; line 3: env[0].value: \
+         is the number 80 where a string belongs; quote it: \"80\""
+    );
+}
+
+#[test]
+fn what_the_pod_says_holds_for_a_container_that_joins_it_whatever_else_the_pod_has() {
+    let of_pod = WEB
+        .replace("  restartPolicy", "  securityContext: {runAsUser: 77}\n  restartPolicy")
+        .replace("emptyDir: {medium: Memory, sizeLimit: 4Mi}", "secret: {secretName: db, defaultMode: 0400}");
+    let pod = parse(&of_pod).unwrap();
+    assert_eq!(parse_container(TOOL, &pod, &of_pod).unwrap().security.run_as_user, Some(77));
 }
 
 /// `WEB` with fields for its container.
