@@ -86,5 +86,16 @@ pub fn find(path: &str) -> Option<&'static Field> {
     all().find(|f| f.path == path)
 }
 
+/// Why a field takes one value only, by its canonical path.
+#[must_use]
+pub fn why_only(path: &str) -> String {
+    if let Some(why) = refused::exactly(path) {
+        return why.into();
+    }
+    let text = find(path).map_or("", |f| f.text).trim_end_matches('.');
+    let mut chars = text.chars();
+    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}
+
 #[cfg(test)]
 mod tests;

@@ -41,7 +41,7 @@ fn walk(value: &Value, path: &str, pattern: &str, problems: &mut Vec<Problem>) {
         Some(Accepts::Only(want)) => {
             let have = scalar(value);
             if !is_nothing(value) && have.as_deref() != Some(want) {
-                refuse(format!("is not supported unless it is {want}; remove it"));
+                refuse(format!("is not supported unless it is {want}; remove it: {}", fields::why_only(&in_table)));
             }
             return;
         }
@@ -52,7 +52,10 @@ fn walk(value: &Value, path: &str, pattern: &str, problems: &mut Vec<Problem>) {
     if !known_below {
         let is_kind = value.is_mapping() && in_table.rsplit_once('.').is_some_and(|(of, _)| KINDS.contains(&of));
         if is_kind || !is_nothing(value) {
-            refuse("is not supported; remove it".into());
+            refuse(match fields::why(&in_table) {
+                Some(why) => format!("is not supported; remove it: {why}"),
+                None => "is not supported; remove it".into(),
+            });
         }
         return;
     }

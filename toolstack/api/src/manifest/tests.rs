@@ -119,22 +119,33 @@ fn unknown_keys_have_path_and_line() {
 #[test]
 fn unsupported_fields_are_refused_by_name() {
     let text = with("    image:", "    livenessProbe: {grpc: {port: 80}}\n    image:");
-    assert_eq!(problems(&text), ["line 13: spec.containers[0].livenessProbe.grpc: is not supported; remove it"]);
+    assert_eq!(
+        problems(&text),
+        [
+            "line 13: spec.containers[0].livenessProbe.grpc: is not supported; remove it: probes are by `exec`, `httpGet` and `tcpSocket`"
+        ]
+    );
     assert_eq!(parse(&text).unwrap_err().name(), ErrorName::ManifestUnsupported);
     assert_eq!(
         problems(&with("  restartPolicy: Never", "  hostNetwork: true")),
-        ["line 10: spec.hostNetwork: is not supported unless it is false; remove it"]
+        [
+            "line 10: spec.hostNetwork: is not supported unless it is false; remove it: a pod has the interface of its own domain"
+        ]
     );
     let both =
         with("  restartPolicy: Never", "  nodeName: x\n  hostPID: true\n  ephemeralContainers: [{name: i, image: j}]");
     assert_eq!(problems(&both).len(), 3);
     assert_eq!(
         problems(&with("emptyDir: {medium: Memory, sizeLimit: 4Mi}", "hostPath: {path: /etc}")),
-        ["line 27: spec.volumes[0].hostPath: is not supported; remove it"]
+        [
+            "line 27: spec.volumes[0].hostPath: is not supported; remove it: there are no volumes of this kind; `emptyDir`, `configMap`, `secret`, `downwardAPI` and `projected` there are"
+        ]
     );
     assert_eq!(
         problems(&with("emptyDir: {medium: Memory, sizeLimit: 4Mi}", "emptyDir: {mode: 493}")),
-        ["line 27: spec.volumes[0].emptyDir.mode: is not supported; remove it"]
+        [
+            "line 27: spec.volumes[0].emptyDir.mode: is not supported; remove it: whose a volume is say `fsGroup` and `xenpod.org/volume-owner`"
+        ]
     );
     assert_eq!(
         problems(&with("xenpod.org/memory: 32Mi", "xenpod.org/memoy: 32Mi")),
@@ -143,6 +154,14 @@ fn unsupported_fields_are_refused_by_name() {
           xenpod.org/cpus, xenpod.org/max-cpus, xenpod.org/ipv4, xenpod.org/mac, xenpod.org/scratch, xenpod.org/log-journald, xenpod.org/volume-owner, xenpod.org/ulimits, xenpod.org/devices, xenpod.org/kernel, \
           xenpod.org/kernel-args"
         ]
+    );
+    assert_eq!(
+        problems(&with("name: web\n", "name: web\n  namespace: prod\n")),
+        ["line 5: metadata.namespace: is not supported unless it is default; remove it: there is one namespace"]
+    );
+    assert_eq!(
+        problems(&with("    image:", "    restartPolicy: Always\n    image:")),
+        ["line 13: spec.containers[0].restartPolicy: is not supported; remove it: only init containers have their own"]
     );
 }
 

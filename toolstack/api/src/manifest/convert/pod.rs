@@ -132,7 +132,10 @@ fn containers(spec: &core::PodSpec, report: &mut Report<'_>) -> Vec<ContainerSpe
         if init {
             converted.role = init_role(c, &path, report);
         } else if c.restart_policy.is_some() {
-            report.unsupported(format!("{path}.restartPolicy"), "is not supported; remove it");
+            report.unsupported(
+                format!("{path}.restartPolicy"),
+                "is not supported; remove it: only init containers have their own",
+            );
         }
         if let Some((first, _)) = all.iter().find(|(_, o)| o.name == converted.name) {
             let text = format!("{:?} is already the name of {first}", converted.name);

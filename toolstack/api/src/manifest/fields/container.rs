@@ -43,7 +43,7 @@ pub(super) const FIELDS: &[Field] = &[
         "`metadata.name`, `metadata.namespace`, `metadata.uid`, `metadata.labels['KEY']`, `metadata.annotations['KEY']`, `status.podIP`, \
          `status.podIPs` or `spec.nodeName`.",
     ),
-    only("spec.containers[].env[].valueFrom.fieldRef.apiVersion", "v1", "Of the Pod."),
+    only("spec.containers[].env[].valueFrom.fieldRef.apiVersion", "v1", "A Pod has one version."),
     below("spec.containers[].env[].valueFrom.resourceFieldRef", "A limit or request of the container."),
     any("spec.containers[].env[].valueFrom.resourceFieldRef.resource", super::RESOURCE),
     any("spec.containers[].env[].valueFrom.resourceFieldRef.containerName", "The container's own name.").or("its own"),

@@ -85,3 +85,8 @@ pub fn why(path: &str) -> Option<&'static str> {
     let above = |of: &str| path.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with(['.', '[']));
     REASONS.iter().find(|(of, _)| above(of)).map(|(_, why)| *why)
 }
+
+/// The same, without what is said of those above it.
+pub(super) fn exactly(path: &str) -> Option<&'static str> {
+    REASONS.iter().find(|(of, _)| *of == path).map(|(_, why)| *why)
+}
