@@ -125,7 +125,7 @@ pub fn parse(text: &str) -> Result<PodSpec, ManifestError> {
         }
     }
     let mut problems = support::unsupported(&value);
-    if value.get("spec").is_some_and(|spec| spec.is_mapping() && spec.get("containers").is_none()) {
+    if value.get("spec").is_some_and(|spec| spec.is_mapping() && spec.get("containers").is_none_or(Value::is_null)) {
         let text = "is missing; name the containers, or write `containers: []` for a pod that gets them later";
         let path = "spec.containers".into();
         problems.push(Problem { path, line: None, kind: ProblemKind::Invalid, text: text.into() });

@@ -278,4 +278,11 @@ fn a_pod_without_containers_says_so() {
             "line 8: spec.containers: is missing; name the containers, or write `containers: []` for a pod that gets them later"
         ]
     );
+    let at = head.lines().count() + 1;
+    assert_eq!(
+        problems(&format!("{head}  containers:\n  volumes:{volumes}")),
+        [format!(
+            "line {at}: spec.containers: is missing; name the containers, or write `containers: []` for a pod that gets them later"
+        )]
+    );
 }
