@@ -9,6 +9,7 @@ mod pod;
 mod refused;
 
 pub use annotations::{ANNOTATIONS, Annotation, PREFIX};
+pub(super) use refused::MAC;
 pub use refused::why;
 
 /// What is let through.

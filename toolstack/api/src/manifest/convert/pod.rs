@@ -54,6 +54,7 @@ pub(super) fn convert(pod: &core::Pod, report: &mut Report<'_>) -> Option<PodSpe
             report.unsupported(format!("metadata.annotations.{key}"), text);
         }
     }
+    security::old_annotations(&annotations, report);
     let (memory_mib, vcpus) = size(&annotations, &containers, report);
     let max_vcpus = max_vcpus(&annotations, vcpus, report);
     let hostname =

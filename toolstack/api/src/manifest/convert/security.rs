@@ -1,9 +1,12 @@
 //! Who a container runs as and what it may do: the container's word before the pod's.
 
+use std::collections::BTreeMap;
+
 use k8s_openapi::api::core::v1 as core;
 
 use super::Report;
 use crate::capability;
+use crate::manifest::fields;
 use crate::spec::{Seccomp, SecuritySpec, Ulimit};
 
 /// Its value is `NAME=SOFT[:HARD]`, several with commas.
@@ -124,6 +127,31 @@ fn seccomp(
         report.invalid(format!("{at}.type"), "can only be Unconfined while privileged is true");
     }
     Seccomp::Unconfined
+}
+
+/// What Kubernetes once read from annotations. They are refused by name, except for values that ask for what is so anyway.
+pub(super) fn old_annotations(annotations: &BTreeMap<String, String>, report: &mut Report<'_>) {
+    for (key, value) in annotations.iter().filter(|(_, value)| !value.is_empty()) {
+        let text = if key.starts_with("container.apparmor.security.beta.kubernetes.io/") {
+            if value == "unconfined" {
+                continue;
+            }
+            format!("{value:?} is not supported; remove it: {}", fields::MAC)
+        } else if ["seccomp.security.alpha.kubernetes.io/", "container.seccomp.security.alpha.kubernetes.io/"]
+            .iter()
+            .any(|of| key.starts_with(of))
+        {
+            if value == "runtime/default" {
+                continue;
+            }
+            format!(
+                "{value:?} is not supported; say it in securityContext.seccompProfile: nothing reads the annotation"
+            )
+        } else {
+            continue;
+        };
+        report.unsupported(format!("metadata.annotations.{key}"), text);
+    }
 }
 
 /// The limits that the annotation asks for.

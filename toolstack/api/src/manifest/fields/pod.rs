@@ -23,7 +23,10 @@ pub(super) const FIELDS: &[Field] = &[
     any("metadata.labels", "Kept and shown; events can be chosen by them."),
     any(
         "metadata.annotations",
-        "Kept and shown. Those that begin with `xenpod.org/` say what Kubernetes has no field for, and must be known ones.",
+        "Kept and shown. Those that begin with `xenpod.org/` say what Kubernetes has no field for, and must be known ones. Those \
+         that Kubernetes once read security from are refused: `container.apparmor.security.beta.kubernetes.io/…` unless it is \
+         `unconfined`, `seccomp.security.alpha.kubernetes.io/…` and `container.seccomp.security.alpha.kubernetes.io/…` unless it is \
+         `runtime/default`.",
     ),
     below("spec", "What runs in the pod. Needed."),
     any("spec.hostname", "The guest's hostname, a DNS label.").or("the pod's name, dots made dashes"),

@@ -3,7 +3,8 @@
 const SCHEDULER: &str = "there is one host, and nothing to choose it by";
 const SERVER: &str = "an API server writes it, and there is none";
 const ACCOUNT: &str = "there is no API server to have an account at";
-const MAC: &str = "the guest's kernel has no such module; a pod is held by its domain";
+/// Why there is neither AppArmor nor SELinux.
+pub(in crate::manifest) const MAC: &str = "the guest's kernel has no such module; a pod is held by its domain";
 const STORAGE: &str =
     "there are no volumes of this kind; `emptyDir`, `configMap`, `secret`, `downwardAPI` and `projected` there are";
 const WINDOWS: &str = "pods run Linux";

@@ -77,3 +77,40 @@ fn limits_and_devices_of_every_container() {
         assert!(found.starts_with(&format!("line 8: metadata.annotations.xenpod.org/{name}: {want}")), "{found}");
     }
 }
+
+#[test]
+fn what_kubernetes_once_read_from_annotations_is_refused() {
+    let annotated = |text: &str| with("    example.org/free: text", &format!("    {text}"));
+    let (apparmor, pod, container) = (
+        "container.apparmor.security.beta.kubernetes.io/server",
+        "seccomp.security.alpha.kubernetes.io/pod",
+        "container.seccomp.security.alpha.kubernetes.io/server",
+    );
+    for same in
+        [format!("{apparmor}: unconfined"), format!("{pod}: runtime/default"), format!("{container}: runtime/default")]
+    {
+        assert!(parse(&annotated(&same)).is_ok(), "{same}");
+    }
+    for value in ["localhost/strict", "runtime/default"] {
+        assert_eq!(
+            problems(&annotated(&format!("{apparmor}: {value}"))),
+            [format!(
+                "line 8: metadata.annotations.{apparmor}: {value:?} is not supported; remove it: the guest's kernel has no such module; a \
+                 pod is held by its domain"
+            )]
+        );
+    }
+    for key in [pod, container] {
+        for value in ["localhost/strict.json", "docker/default", "unconfined"] {
+            let text = annotated(&format!("{key}: {value}"));
+            assert_eq!(
+                problems(&text),
+                [format!(
+                    "line 8: metadata.annotations.{key}: {value:?} is not supported; say it in securityContext.seccompProfile: nothing \
+                     reads the annotation"
+                )]
+            );
+            assert_eq!(parse(&text).unwrap_err().name(), ErrorName::ManifestUnsupported);
+        }
+    }
+}
