@@ -171,6 +171,32 @@ fn fields_that_ask_for_nothing_pass() {
         assert!(parse(&with("  restartPolicy: Never", extra)).is_ok(), "{extra}");
     }
     assert!(parse(&format!("{WEB}status: {{}}\n")).is_ok());
+    for field in [
+        "nodeName",
+        "serviceAccountName",
+        "serviceAccount",
+        "schedulerName",
+        "priorityClassName",
+        "subdomain",
+        "hostname",
+        "dnsPolicy",
+        "restartPolicy",
+    ] {
+        let pod = parse(&with("  restartPolicy: Never", &format!("  {field}: \"\""))).unwrap();
+        assert_eq!((pod.hostname.as_str(), pod.restart_policy), ("web", RestartPolicy::Always), "{field}");
+    }
+    assert!(parse(&with("name: web\n", "name: web\n  namespace: \"\"\n")).is_ok());
+    let pod = parse(&with("    image:", "    imagePullPolicy: \"\"\n    image:")).unwrap();
+    assert_eq!(pod.containers[0].pull_policy, PullPolicy::IfNotPresent);
+    for nested in [
+        "affinity: {nodeAffinity: {}}",
+        "affinity: {podAffinity: {requiredDuringSchedulingIgnoredDuringExecution: []}}",
+    ] {
+        assert!(parse(&with("  restartPolicy: Never", &format!("  {nested}"))).is_ok(), "{nested}");
+    }
+    // A name in a map asks for something, whatever its value.
+    let overhead = problems(&with("  restartPolicy: Never", "  overhead: {cpu: \"\"}"));
+    assert!(overhead.len() == 1 && overhead[0].starts_with("line 10: spec.overhead: is not supported"), "{overhead:?}");
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub(super) fn convert(
         report.invalid(format!("{path}.image"), "is missing; name an image");
     }
     let pull_policy = match c.image_pull_policy.as_deref() {
-        None | Some("IfNotPresent") => PullPolicy::IfNotPresent,
+        None | Some("IfNotPresent" | "") => PullPolicy::IfNotPresent,
         Some("Always") => PullPolicy::Always,
         Some("Never") => PullPolicy::Never,
         Some(other) => {
@@ -105,7 +105,7 @@ fn termination(c: &core::Container, path: &str, report: &mut Report<'_>) -> Term
         termination.path = file.into();
     }
     match c.termination_message_policy.as_deref() {
-        None | Some("File") => {}
+        None | Some("File" | "") => {}
         Some("FallbackToLogsOnError") => termination.from_log = true,
         Some(other) => {
             let text = format!("{other:?} is none of File and FallbackToLogsOnError");
@@ -191,7 +191,7 @@ fn ports(c: &core::Container, path: &str, report: &mut Report<'_>) -> Vec<PortSp
     let mut ports = Vec::new();
     for (i, p) in c.ports.iter().flatten().enumerate() {
         let at = format!("{path}.ports[{i}]");
-        let protocol = p.protocol.clone().unwrap_or_else(|| "TCP".into());
+        let protocol = p.protocol.clone().filter(|p| !p.is_empty()).unwrap_or_else(|| "TCP".into());
         if !["TCP", "UDP", "SCTP"].contains(&protocol.as_str()) {
             report.invalid(format!("{at}.protocol"), format!("{protocol:?} is none of TCP, UDP and SCTP"));
         }

@@ -57,8 +57,8 @@ pub(super) fn convert(pod: &core::Pod, report: &mut Report<'_>) -> Option<PodSpe
     security::old_annotations(&annotations, report);
     let (memory_mib, vcpus) = size(&annotations, &containers, report);
     let max_vcpus = max_vcpus(&annotations, vcpus, report);
-    let hostname =
-        spec.hostname.clone().unwrap_or_else(|| name.chars().map(|c| if c == '.' { '-' } else { c }).collect());
+    let given = spec.hostname.clone().filter(|h| !h.is_empty());
+    let hostname = given.unwrap_or_else(|| name.chars().map(|c| if c == '.' { '-' } else { c }).collect());
     if !is_label(&hostname) {
         report.invalid("spec.hostname", label_text(&hostname));
     }
@@ -240,7 +240,7 @@ fn most_at_once(containers: &[ContainerSpec], of: impl Fn(&ContainerSpec) -> Opt
 
 fn restart_policy(spec: &core::PodSpec, report: &mut Report<'_>) -> RestartPolicy {
     match spec.restart_policy.as_deref() {
-        None | Some("Always") => RestartPolicy::Always,
+        None | Some("Always" | "") => RestartPolicy::Always,
         Some("OnFailure") => RestartPolicy::OnFailure,
         Some("Never") => RestartPolicy::Never,
         Some(other) => {
@@ -277,7 +277,7 @@ fn host_aliases(spec: &core::PodSpec, report: &mut Report<'_>) -> Vec<HostAlias>
 
 fn dns(spec: &core::PodSpec, report: &mut Report<'_>) -> DnsSpec {
     let only_these = match spec.dns_policy.as_deref() {
-        None | Some("Default" | "ClusterFirst") => false,
+        None | Some("Default" | "ClusterFirst" | "") => false,
         Some("None") => true,
         Some(other) => {
             report.unsupported("spec.dnsPolicy", format!("{other:?} is not supported; use Default or None"));
