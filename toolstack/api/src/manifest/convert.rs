@@ -5,6 +5,7 @@ mod env;
 mod health;
 mod kernel;
 mod metadata;
+mod placement;
 mod pod;
 mod resource;
 mod security;

@@ -140,7 +140,8 @@ fn annotation(of: &fields::Annotation) -> Entry {
 }
 
 /// Finds what is asked for: a path such as `spec.containers[].env`, with or without brackets, `pod.` before it or `spec.` in it;
-/// each name may be cut short where that is enough to tell; an annotation by its name.
+/// each name may be cut short where that is enough to tell; an annotation by its name. What stands in something that is refused, or taken as
+/// a whole, is explained with it.
 ///
 /// # Errors
 /// There is nothing of that kind.
@@ -156,13 +157,24 @@ pub fn explain(asked: &str) -> Result<Entry, NoSuchField> {
     if names.first().is_some_and(|first| ["pod", "pods", "po"].contains(first)) {
         names.remove(0);
     }
-    for root in [&[][..], &["spec"], &["spec", "containers"], &["metadata"]] {
-        let path = root.iter().chain(&names);
-        if let Some(found) = path.copied().try_fold(pod, below) {
-            return Ok(found.clone());
-        }
+    let roots = [&[][..], &["spec"], &["spec", "containers"], &["metadata"]];
+    let paths = || roots.into_iter().map(|root| root.iter().chain(&names).copied());
+    let found = paths().find_map(|mut path| path.try_fold(pod, below));
+    let inside =
+        || paths().find_map(|mut path| path.try_fold((pod, Some(schema::pod())), within)).map(|(entry, _)| entry);
+    if let Some(found) = found.or_else(inside) {
+        return Ok(found.clone());
     }
     Err(no_such(asked, names.last().copied().unwrap_or_default(), &all))
+}
+
+/// The entry for a field of another, by its name, and its type where that has fields.
+fn within<'a>((entry, node): (&'a Entry, Option<&'a Node>), name: &str) -> Option<(&'a Entry, Option<&'a Node>)> {
+    if let Some(found) = below(entry, name) {
+        return Some((found, node.and_then(|n| n.field(found.name().trim_end_matches("[]")))));
+    }
+    let inside = node.filter(|n| entry.fields.is_empty() && n.kind == Kind::Object)?.field(name)?;
+    Some((entry, Some(inside)))
 }
 
 /// The field of that name, or the only one that begins so; those that are supported count more.

@@ -42,6 +42,26 @@ fn what_is_refused_says_why() {
     );
     assert_eq!(at("spec.hostNetwork").standing, Standing::Only("false".into()));
     assert!(at("spec.volumes.hostPath").refused());
+    assert_eq!(at("spec.volumes.hostPath.path"), at("spec.volumes.hostPath"));
+    assert_eq!(at("spec.tolerations.key").path, "spec.tolerations[]");
+    assert_eq!(at("spec.tolerations").text, "Changes nothing: they permit, and ask for nothing.");
+    assert!(explain("spec.volumes.hostPath.nosuch").is_err());
+    for (field, value) in [
+        ("schedulerName", "default-scheduler"),
+        ("priority", "0"),
+        ("preemptionPolicy", "PreemptLowerPriority"),
+        ("setHostnameAsFQDN", "false"),
+        ("containers.ports.hostPort", "0"),
+        ("containers.volumeMounts.recursiveReadOnly", "Disabled"),
+        ("containers.resizePolicy.restartPolicy", "NotRequired"),
+        ("os.name", "linux"),
+        ("serviceAccountName", "default"),
+        ("hostUsers", "false"),
+    ] {
+        assert_eq!(at(field).standing, Standing::Only(value.into()), "{field}");
+    }
+    let required = at("spec.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution");
+    assert_eq!(required.standing, Standing::Refused("there is one host, and nothing to choose it by".into()));
     // Fields of newer versions of Kubernetes.
     assert_eq!(
         at("spec.volumes.emptyDir.mode").standing,

@@ -9,13 +9,13 @@ mod pod;
 mod refused;
 
 pub use annotations::{ANNOTATIONS, Annotation, PREFIX};
-pub(super) use refused::MAC;
 pub use refused::why;
+pub(super) use refused::{MAC, SCHEDULER};
 
 /// What is let through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Accepts {
-    /// Any value that the converter takes.
+    /// Any value that the converter takes; of an object all that stands in it.
     Any,
     /// Only this value, which asks for nothing beyond what is done anyway.
     Only(&'static str),
@@ -59,6 +59,9 @@ const fn below(path: &'static str, text: &'static str) -> Field {
 /// Of each `resourceFieldRef`.
 const RESOURCE: &str = "`limits.cpu`, `limits.memory`, `requests.cpu` or `requests.memory`. A limit that is not given is all that the \
                         pod has, a request that is not given is the limit.";
+/// Of a pod's and a container's AppArmor profile.
+const APPARMOR: &str = "The guest's kernel has no such module.";
+const UNCONFINED: &str = "Must be `Unconfined`.";
 const DIVISOR: &str = "The unit: what the value is divided by, rounded up.";
 
 /// Every field of the table, in the order of the manual page.

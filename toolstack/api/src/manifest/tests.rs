@@ -1,5 +1,6 @@
 mod containers;
 mod kernel;
+mod nothing;
 mod security;
 mod volumes;
 

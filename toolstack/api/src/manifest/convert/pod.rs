@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use k8s_openapi::api::core::v1 as core;
 
 use super::metadata::{check_annotations, check_labels, check_pod_name};
-use super::{Report, container, is_label, kernel, label_text, security, volumes};
+use super::{Report, container, is_label, kernel, label_text, placement, security, volumes};
 use crate::manifest::fields;
 use crate::quantity::{parse_milli, parse_units};
 use crate::spec::{ContainerSpec, DnsSpec, HostAlias, Known, PodSpec, RestartPolicy, Role, Scratch};
@@ -54,6 +54,12 @@ pub(super) fn convert(pod: &core::Pod, report: &mut Report<'_>) -> Option<PodSpe
             report.unsupported(format!("metadata.annotations.{key}"), text);
         }
     }
+    placement::check(spec, report);
+    security::app_armor(
+        spec.security_context.as_ref().and_then(|s| s.app_armor_profile.as_ref()),
+        "spec.securityContext",
+        report,
+    );
     security::old_annotations(&annotations, report);
     let (memory_mib, vcpus) = size(&annotations, &containers, report);
     let max_vcpus = max_vcpus(&annotations, vcpus, report);
@@ -277,10 +283,13 @@ fn host_aliases(spec: &core::PodSpec, report: &mut Report<'_>) -> Vec<HostAlias>
 
 fn dns(spec: &core::PodSpec, report: &mut Report<'_>) -> DnsSpec {
     let only_these = match spec.dns_policy.as_deref() {
-        None | Some("Default" | "ClusterFirst" | "") => false,
+        None | Some("Default" | "ClusterFirst" | "ClusterFirstWithHostNet" | "") => false,
         Some("None") => true,
         Some(other) => {
-            report.unsupported("spec.dnsPolicy", format!("{other:?} is not supported; use Default or None"));
+            report.unsupported(
+                "spec.dnsPolicy",
+                format!("{other:?} is not supported; use Default, ClusterFirst or None"),
+            );
             false
         }
     };

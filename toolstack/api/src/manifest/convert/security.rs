@@ -42,6 +42,7 @@ pub(super) fn convert(
     }
     let add_capabilities = names(c, &at, "add", report);
     let drop_capabilities = names(c, &at, "drop", report);
+    app_armor(own.and_then(|s| s.app_armor_profile.as_ref()), &at, report);
     let privileged = own.and_then(|s| s.privileged).unwrap_or(false);
     let allow_privilege_escalation = own.and_then(|s| s.allow_privilege_escalation).unwrap_or(true);
     // As Kubernetes has it: neither makes sense with the other.
@@ -127,6 +128,13 @@ fn seccomp(
         report.invalid(format!("{at}.type"), "can only be Unconfined while privileged is true");
     }
     Seccomp::Unconfined
+}
+
+/// There is no AppArmor, which is what `Unconfined` asks for.
+pub(super) fn app_armor(profile: Option<&core::AppArmorProfile>, at: &str, report: &mut Report<'_>) {
+    if profile.is_some_and(|p| !matches!(p.type_.as_str(), "" | "Unconfined")) {
+        report.unsupported(format!("{at}.appArmorProfile"), format!("is not supported; remove it: {}", fields::MAC));
+    }
 }
 
 /// What Kubernetes once read from annotations. They are refused by name, except for values that ask for what is so anyway.

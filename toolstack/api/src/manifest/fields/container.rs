@@ -62,6 +62,7 @@ pub(super) const FIELDS: &[Field] = &[
     below("spec.containers[].ports[]", "Shown, not acted on: every port of a pod can be reached at its address."),
     any("spec.containers[].ports[].name", "A name for probes and hooks."),
     any("spec.containers[].ports[].containerPort", "1 to 65535."),
+    only("spec.containers[].ports[].hostPort", "0", "There are no ports of the host: a pod is reached at its address."),
     any("spec.containers[].ports[].protocol", "`TCP`, `UDP` or `SCTP`.").or("TCP"),
     below("spec.containers[].resources", "Its limits, within those of the domain."),
     below("spec.containers[].resources.limits", "What it cannot go beyond."),
@@ -75,6 +76,9 @@ pub(super) const FIELDS: &[Field] = &[
     below("spec.containers[].resources.requests", "What it is promised, at most its limit."),
     any("spec.containers[].resources.requests.cpu", "CPUs: its share when they are short (`cpu.weight`)."),
     any("spec.containers[].resources.requests.memory", "Bytes that it keeps when the domain's memory is short (`memory.low`)."),
+    below("spec.containers[].resizePolicy[]", "How its limits are changed: while it runs."),
+    any("spec.containers[].resizePolicy[].resourceName", "`cpu` or `memory`."),
+    only("spec.containers[].resizePolicy[].restartPolicy", "NotRequired", "Limits are changed while it runs."),
     below("spec.containers[].securityContext", "Who it runs as and what it may do; it counts before the pod's."),
     any("spec.containers[].securityContext.runAsUser", "Its uid, 0 to 4294967294.").or("the pod's, else the image's"),
     any("spec.containers[].securityContext.runAsGroup", "Its gid, 0 to 4294967294.").or("the pod's, else the image's"),
@@ -110,6 +114,8 @@ pub(super) const FIELDS: &[Field] = &[
         "The file below `seccomp_dir` of the daemon's configuration, JSON as the OCI runtime specification has it, with Docker's `includes` \
          and `excludes`; `SCMP_ACT_NOTIFY` and `SCMP_ACT_TRACE` are refused. A pod keeps the filter that it was made with.",
     ),
+    below("spec.containers[].securityContext.appArmorProfile", super::APPARMOR),
+    any("spec.containers[].securityContext.appArmorProfile.type", super::UNCONFINED),
     any(
         "spec.containers[].restartPolicy",
         "Only of an init container, and only `Always`: it is a sidecar. The next is started when it is up, it is started again whenever it \
@@ -177,4 +183,5 @@ pub(super) const FIELDS: &[Field] = &[
     any("spec.containers[].volumeMounts[].readOnly", "It cannot write to it.").or("false"),
     any("spec.containers[].volumeMounts[].subPath", "What of the volume it sees: a path in it, without `..`.").or("all"),
     only("spec.containers[].volumeMounts[].mountPropagation", "None", "Mounts are not passed on."),
+    only("spec.containers[].volumeMounts[].recursiveReadOnly", "Disabled", "Nothing is mounted below a volume."),
 ];

@@ -8,6 +8,11 @@ const FILE: &str = "The file's path within the volume, without `..`.";
 const FILE_MODE: &str = "The file's permission bits, 0 to 0777; `0440` is octal, as in Kubernetes.";
 const DEFAULT_MODE: &str = "The permission bits of files whose item does not say, 0 to 0777.";
 const ITEMS: &str = "Which keys become files; all when there are none here, each under its own name.";
+const HOST: &str = "There is one host, and nothing to choose it by.";
+const ACCOUNT: &str = "There is no API server to have an account at.";
+const PREFERRED: &str = "Changes nothing: with one host a wish is met, or cannot be.";
+const WHETHER: &str = "Wishes for a host; what is required of one is refused.";
+const NO_DOMAIN: &str = "Pods have no domain name.";
 const FACT: &str = "What the file says: `metadata.name`, `metadata.namespace`, `metadata.uid`, `metadata.labels`, `metadata.annotations`, \
     `metadata.labels['KEY']` or `metadata.annotations['KEY']`.";
 
@@ -43,8 +48,8 @@ pub(super) const FIELDS: &[Field] = &[
     any("spec.hostAliases[].hostnames", "Its names."),
     any(
         "spec.dnsPolicy",
-        "`Default`, or `ClusterFirst`, which is the same without a cluster: the network's servers, and then those of `dnsConfig`. `None`: \
-         only those of `dnsConfig`.",
+        "`Default`, or `ClusterFirst` or `ClusterFirstWithHostNet`, which are the same without a cluster: the network's servers, and then \
+         those of `dnsConfig`. `None`: only those of `dnsConfig`.",
     )
     .or("Default"),
     below("spec.dnsConfig", "What is added to `/etc/resolv.conf`."),
@@ -54,7 +59,37 @@ pub(super) const FIELDS: &[Field] = &[
     any("spec.dnsConfig.options[].name", "Its name, such as `ndots`."),
     any("spec.dnsConfig.options[].value", "Its value, if it has one."),
     only("spec.automountServiceAccountToken", "false", "There is no service account to mount a token of."),
-    only("spec.enableServiceLinks", "false", "There are no services to tell containers of."),
+    only("spec.serviceAccountName", "default", ACCOUNT),
+    only("spec.serviceAccount", "default", ACCOUNT),
+    any("spec.enableServiceLinks", "Changes nothing: there are no services to tell containers of."),
+    only("spec.setHostnameAsFQDN", "false", NO_DOMAIN),
+    any(
+        "spec.nodeSelector",
+        "Only `kubernetes.io/os: linux` and `kubernetes.io/arch: amd64`, which are so: there is one host, and nothing to choose it by.",
+    ),
+    any("spec.tolerations[]", "Changes nothing: they permit, and ask for nothing."),
+    below("spec.affinity", WHETHER),
+    below("spec.affinity.nodeAffinity", WHETHER),
+    any("spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[]", PREFERRED),
+    below("spec.affinity.podAffinity", WHETHER),
+    any("spec.affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution[]", PREFERRED),
+    below("spec.affinity.podAntiAffinity", WHETHER),
+    any("spec.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution[]", PREFERRED),
+    below("spec.topologySpreadConstraints[]", "Wishes for how pods are spread over hosts; with one host they change nothing."),
+    only("spec.topologySpreadConstraints[].whenUnsatisfiable", "ScheduleAnyway", HOST),
+    any("spec.topologySpreadConstraints[].maxSkew", "Changes nothing."),
+    any("spec.topologySpreadConstraints[].minDomains", "Changes nothing."),
+    any("spec.topologySpreadConstraints[].topologyKey", "Changes nothing."),
+    any("spec.topologySpreadConstraints[].labelSelector", "Changes nothing."),
+    any("spec.topologySpreadConstraints[].matchLabelKeys", "Changes nothing."),
+    any("spec.topologySpreadConstraints[].nodeAffinityPolicy", "Changes nothing."),
+    any("spec.topologySpreadConstraints[].nodeTaintsPolicy", "Changes nothing."),
+    only("spec.schedulerName", "default-scheduler", HOST),
+    only("spec.priority", "0", HOST),
+    only("spec.preemptionPolicy", "PreemptLowerPriority", HOST),
+    below("spec.os", "What the pod runs on."),
+    only("spec.os.name", "linux", "Pods run Linux."),
+    only("spec.hostUsers", "false", "A pod's users are those of its own kernel."),
     only("spec.hostNetwork", "false", "A pod has the interface of its own domain."),
     only("spec.hostPID", "false", "A pod has the processes of its own domain."),
     only("spec.hostIPC", "false", "A pod has the IPC objects of its own domain."),
@@ -66,6 +101,8 @@ pub(super) const FIELDS: &[Field] = &[
     below("spec.securityContext.seccompProfile", "The system call filter of containers that have none of their own."),
     any("spec.securityContext.seccompProfile.type", "As for a container's own.").or("RuntimeDefault"),
     any("spec.securityContext.seccompProfile.localhostProfile", "As for a container's own."),
+    below("spec.securityContext.appArmorProfile", super::APPARMOR),
+    any("spec.securityContext.appArmorProfile.type", super::UNCONFINED),
     below(
         "spec.securityContext.sysctls[]",
         "Parameters of the kernel. Any may be set: the kernel is the pod's own. Those of an ipc namespace (`kernel.shm*`, `kernel.msg*`, \

@@ -1,6 +1,7 @@
 //! Why fields of Kubernetes are refused.
 
-const SCHEDULER: &str = "there is one host, and nothing to choose it by";
+/// Why nothing is said of hosts.
+pub(in crate::manifest) const SCHEDULER: &str = "there is one host, and nothing to choose it by";
 const SERVER: &str = "an API server writes it, and there is none";
 const ACCOUNT: &str = "there is no API server to have an account at";
 /// Why there is neither AppArmor nor SELinux.
@@ -17,26 +18,16 @@ const REASONS: &[(&str, &str)] = &[
     ("spec.activeDeadlineSeconds", "a pod is not ended by a clock; who made it can stop it"),
     ("spec.affinity", SCHEDULER),
     ("spec.nodeName", SCHEDULER),
-    ("spec.nodeSelector", SCHEDULER),
-    ("spec.preemptionPolicy", SCHEDULER),
-    ("spec.priority", SCHEDULER),
     ("spec.priorityClassName", SCHEDULER),
-    ("spec.schedulerName", SCHEDULER),
     ("spec.schedulingGates", SCHEDULER),
     ("spec.schedulingGroup", SCHEDULER),
-    ("spec.tolerations", SCHEDULER),
-    ("spec.topologySpreadConstraints", SCHEDULER),
-    ("spec.serviceAccount", ACCOUNT),
-    ("spec.serviceAccountName", ACCOUNT),
     (
         "spec.ephemeralContainers",
         "a container is made in a running pod by `Pod.CreateContainer`, or `xenpodctl container create`",
     ),
     ("spec.evictionResponders", "nothing evicts pods"),
     ("spec.hostnameOverride", "`spec.hostname` says it"),
-    ("spec.hostUsers", "there are no user namespaces: a pod's users are those of its own kernel"),
     ("spec.imagePullSecrets", "registries are read anonymously"),
-    ("spec.os", WINDOWS),
     ("spec.overhead", "it is included in `xenpod.org/memory`"),
     ("spec.readinessGates", "there are no conditions that others set"),
     ("spec.resourceClaims", "there are no devices of the host to claim"),
@@ -44,7 +35,6 @@ const REASONS: &[(&str, &str)] = &[
     ("spec.containers[].resources", "only `cpu` and `memory` are limited"),
     ("spec.resources", "a domain's size is said by `xenpod.org/memory` and `xenpod.org/cpus`"),
     ("spec.runtimeClassName", "there is one way to run a pod: in a domain of its own"),
-    ("spec.setHostnameAsFQDN", "pods have no domain name"),
     ("spec.subdomain", "pods have no domain name"),
     ("spec.securityContext.appArmorProfile", MAC),
     ("spec.securityContext.seLinuxChangePolicy", MAC),
@@ -71,12 +61,9 @@ const REASONS: &[(&str, &str)] = &[
     ("spec.containers[].lifecycle.preStop.tcpSocket", "Kubernetes does not act on it either"),
     ("spec.containers[].lifecycle.stopSignal", "the stop signal is the image's"),
     ("spec.containers[].ports[].hostIP", "there are no ports of the host: a pod is reached at its address"),
-    ("spec.containers[].ports[].hostPort", "there are no ports of the host: a pod is reached at its address"),
-    ("spec.containers[].resizePolicy", "how a container is resized is not chosen by its manifest"),
     ("spec.containers[].restartPolicyRules", "whether a container is started again is said by `restartPolicy` alone"),
     ("spec.containers[].volumeDevices", "containers get file systems, not block devices"),
     ("spec.containers[].volumeMounts[].bindMountOptions", "a mount is read-only or not"),
-    ("spec.containers[].volumeMounts[].recursiveReadOnly", "nothing is mounted below a volume"),
     ("spec.containers[].volumeMounts[].subPathExpr", "`subPath` is taken as it is written"),
 ];
 
