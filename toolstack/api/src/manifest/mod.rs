@@ -219,6 +219,9 @@ fn finish<T>(text: &str, converted: Option<T>, mut problems: Vec<Problem>) -> Re
         _ => {
             locate::fill_lines(text, &mut problems);
             problems.sort_by_key(|p| p.line.unwrap_or(usize::MAX));
+            // What the pod says for all its containers is looked at for each of them.
+            let mut told = std::collections::HashSet::new();
+            problems.retain(|p| told.insert((p.path.clone(), p.text.clone())));
             Err(ManifestError::Problems(problems))
         }
     }

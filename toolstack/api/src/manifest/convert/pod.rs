@@ -55,11 +55,7 @@ pub(super) fn convert(pod: &core::Pod, report: &mut Report<'_>) -> Option<PodSpe
         }
     }
     placement::check(spec, report);
-    security::app_armor(
-        spec.security_context.as_ref().and_then(|s| s.app_armor_profile.as_ref()),
-        "spec.securityContext",
-        report,
-    );
+    security::of_pod(spec.security_context.as_ref(), report);
     security::old_annotations(&annotations, report);
     let (memory_mib, vcpus) = size(&annotations, &containers, report);
     let max_vcpus = max_vcpus(&annotations, vcpus, report);
@@ -86,7 +82,7 @@ pub(super) fn convert(pod: &core::Pod, report: &mut Report<'_>) -> Option<PodSpe
         sysctls: sysctls(spec, report),
         containers,
         volumes,
-        fs_group: fs_group(spec, report),
+        fs_group: security::fs_group(spec.security_context.as_ref()),
         ulimits: annotations.get(security::ULIMITS).map(|t| security::ulimits(t, report)).unwrap_or_default(),
         devices: annotations.get(security::DEVICES).map(|t| security::devices(t, report)).unwrap_or_default(),
         known: Known::default(),
@@ -318,15 +314,6 @@ fn dns(spec: &core::PodSpec, report: &mut Report<'_>) -> DnsSpec {
         options.push(text);
     }
     DnsSpec { only_these, servers, searches, options }
-}
-
-fn fs_group(spec: &core::PodSpec, report: &mut Report<'_>) -> Option<u32> {
-    let value = spec.security_context.as_ref()?.fs_group?;
-    let id = u32::try_from(value).ok().filter(|id| *id != u32::MAX);
-    if id.is_none() {
-        report.invalid("spec.securityContext.fsGroup", format!("{value} is not an id: 0 to 4294967294"));
-    }
-    id
 }
 
 /// Any parameter may be set: the kernel is the pod's own.

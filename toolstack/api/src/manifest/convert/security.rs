@@ -14,7 +14,39 @@ pub(super) const ULIMITS: &str = "xenpod.org/ulimits";
 /// Its value is paths below /dev, with commas.
 pub(super) const DEVICES: &str = "xenpod.org/devices";
 
-/// The group settings of pod and container, the container's before the pod's.
+/// What is wrong with what the pod says for all its containers. Whether it is contradicted is judged where it is put together.
+pub(super) fn of_pod(pod: Option<&core::PodSecurityContext>, report: &mut Report<'_>) {
+    let Some(pod) = pod else { return };
+    let at = "spec.securityContext";
+    id(pod.run_as_user, &format!("{at}.runAsUser"), report);
+    id(pod.run_as_group, &format!("{at}.runAsGroup"), report);
+    id(pod.fs_group, &format!("{at}.fsGroup"), report);
+    for (i, group) in pod.supplemental_groups.iter().flatten().enumerate() {
+        id(Some(*group), &format!("{at}.supplementalGroups[{i}]"), report);
+    }
+    app_armor(pod.app_armor_profile.as_ref(), at, report);
+}
+
+fn is_id(value: i64) -> Option<u32> {
+    u32::try_from(value).ok().filter(|id| *id != u32::MAX)
+}
+
+/// A uid or gid that is given.
+fn id(value: Option<i64>, at: &str, report: &mut Report<'_>) -> Option<u32> {
+    let value = value?;
+    let id = is_id(value);
+    if id.is_none() {
+        report.invalid(at, format!("{value} is not an id: 0 to 4294967294"));
+    }
+    id
+}
+
+/// The group that volumes belong to.
+pub(super) fn fs_group(pod: Option<&core::PodSecurityContext>) -> Option<u32> {
+    is_id(pod?.fs_group?)
+}
+
+/// The settings of pod and container, the container's before the pod's.
 pub(super) fn convert(
     c: &core::Container,
     path: &str,
@@ -23,22 +55,33 @@ pub(super) fn convert(
 ) -> SecuritySpec {
     let own = c.security_context.as_ref();
     let at = format!("{path}.securityContext");
-    let mut id = |value: Option<i64>, key: &str| {
-        value.and_then(|v| match u32::try_from(v) {
-            Ok(id) if id != u32::MAX => Some(id),
-            _ => {
-                report.invalid(format!("{at}.{key}"), format!("{v} is not an id: 0 to 4294967294"));
-                None
-            }
-        })
+    let (own_user, own_group) = (own.and_then(|s| s.run_as_user), own.and_then(|s| s.run_as_group));
+    let of_pod = |value: Option<i64>| value.and_then(is_id);
+    let run_as_user = match own_user {
+        Some(_) => id(own_user, &format!("{at}.runAsUser"), report),
+        None => of_pod(pod.and_then(|s| s.run_as_user)),
     };
-    let run_as_user = id(own.and_then(|s| s.run_as_user).or(pod.and_then(|s| s.run_as_user)), "runAsUser");
-    let run_as_group = id(own.and_then(|s| s.run_as_group).or(pod.and_then(|s| s.run_as_group)), "runAsGroup");
-    let groups: Vec<i64> = pod.and_then(|s| s.supplemental_groups.clone()).unwrap_or_default();
-    let supplemental_groups = groups.into_iter().filter_map(|g| id(Some(g), "supplementalGroups")).collect();
-    let run_as_non_root = own.and_then(|s| s.run_as_non_root).or(pod.and_then(|s| s.run_as_non_root)).unwrap_or(false);
+    let run_as_group = match own_group {
+        Some(_) => id(own_group, &format!("{at}.runAsGroup"), report),
+        None => of_pod(pod.and_then(|s| s.run_as_group)),
+    };
+    let supplemental_groups =
+        pod.and_then(|s| s.supplemental_groups.as_ref()).into_iter().flatten().filter_map(|g| is_id(*g)).collect();
+    let own_non_root = own.and_then(|s| s.run_as_non_root);
+    let run_as_non_root = own_non_root.or(pod.and_then(|s| s.run_as_non_root)).unwrap_or(false);
     if run_as_non_root && run_as_user == Some(0) {
-        report.invalid(format!("{at}.runAsNonRoot"), "is true while runAsUser is 0");
+        match (own_non_root, own_user) {
+            (Some(_), Some(_)) => report.invalid(format!("{at}.runAsNonRoot"), "is true while runAsUser is 0"),
+            (Some(_), None) => report.invalid(format!("{at}.runAsNonRoot"), "is true while the pod's runAsUser is 0"),
+            (None, Some(_)) => report.invalid(format!("{at}.runAsUser"), "is 0 while the pod's runAsNonRoot is true"),
+            (None, None) => {
+                // Of several containers the first says so.
+                let at = "spec.securityContext.runAsNonRoot";
+                if !report.has(at) {
+                    report.invalid(at, "is true while runAsUser is 0");
+                }
+            }
+        }
     }
     let add_capabilities = names(c, &at, "add", report);
     let drop_capabilities = names(c, &at, "drop", report);

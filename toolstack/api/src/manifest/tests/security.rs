@@ -114,3 +114,37 @@ fn what_kubernetes_once_read_from_annotations_is_refused() {
         }
     }
 }
+
+#[test]
+fn what_is_wrong_with_what_the_pod_says_is_told_once_and_there() {
+    let pod = |pod: &str, container: &str| {
+        format!(
+            "apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec:\n  securityContext: {{{pod}}}\n  containers:\n  \
+             - {{name: a, image: i, securityContext: {{{container}}}}}\n  - {{name: b, image: i, securityContext: {{{container}}}}}\n"
+        )
+    };
+    let at = "line 5: spec.securityContext";
+    for (of_pod, want) in [
+        ("runAsUser: -1", "runAsUser: -1 is not an id: 0 to 4294967294"),
+        ("runAsGroup: 4294967295", "runAsGroup: 4294967295 is not an id: 0 to 4294967294"),
+        ("fsGroup: -1", "fsGroup: -1 is not an id: 0 to 4294967294"),
+        ("supplementalGroups: [5, -7]", "supplementalGroups[1]: -7 is not an id: 0 to 4294967294"),
+        ("runAsNonRoot: true, runAsUser: 0", "runAsNonRoot: is true while runAsUser is 0"),
+        (
+            "seccompProfile: {type: None}",
+            "seccompProfile.type: \"None\" is none of RuntimeDefault, Unconfined and Localhost",
+        ),
+    ] {
+        assert_eq!(problems(&pod(of_pod, "")), [format!("{at}.{want}")], "{of_pod}");
+    }
+    assert!(parse(&pod("runAsNonRoot: true, runAsUser: 0", "runAsUser: 5")).is_ok(), "no container takes both");
+    let both = |of_pod: &str, container: &str, want: &str| {
+        let want = ["line 7: spec.containers[0]", "line 8: spec.containers[1]"]
+            .map(|at| format!("{at}.securityContext.{want}"));
+        assert_eq!(problems(&pod(of_pod, container)), want);
+    };
+    both("runAsNonRoot: true", "runAsUser: 0", "runAsUser: is 0 while the pod's runAsNonRoot is true");
+    both("runAsUser: 0", "runAsNonRoot: true", "runAsNonRoot: is true while the pod's runAsUser is 0");
+    both("", "runAsNonRoot: true, runAsUser: 0", "runAsNonRoot: is true while runAsUser is 0");
+    both("runAsUser: 1", "runAsUser: -5", "runAsUser: -5 is not an id: 0 to 4294967294");
+}
