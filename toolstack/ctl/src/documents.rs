@@ -10,6 +10,7 @@ use crate::given::Given;
 /// as it is.
 pub fn split(text: String) -> Result<(String, Given), Failure> {
     let mut given = Given::default();
+    let text = text.strip_prefix('\u{feff}').map(String::from).unwrap_or(text);
     let parts = parts(&text);
     let parsed: Option<Vec<Value>> = parts.iter().map(|part| serde_yaml::from_str(part).ok()).collect();
     let Some(parsed) = parsed.filter(|all| all.iter().filter(|d| !d.is_null()).count() > 1) else {
@@ -17,9 +18,12 @@ pub fn split(text: String) -> Result<(String, Given), Failure> {
     };
     let mut pods = 0;
     let mut kept = String::new();
-    for (i, (part, document)) in parts.iter().zip(&parsed).enumerate() {
+    let mut number = 0;
+    for (part, document) in parts.iter().zip(&parsed) {
+        // What says nothing, such as a comment before the first, is no document to who counts them.
+        number += usize::from(!document.is_null());
         let kind = document.get("kind").and_then(Value::as_str).unwrap_or_default();
-        let usage = |text: String| Failure::Usage(format!("document {} of the manifest {text}", i + 1));
+        let usage = |text: String| Failure::Usage(format!("document {number} of the manifest {text}"));
         match kind {
             "Pod" => {
                 pods += 1;
@@ -111,7 +115,8 @@ mod tests {
 
     #[test]
     fn one_document_or_none_is_the_daemons_to_judge() {
-        for text in [POD.to_string(), format!("---\n{POD}"), format!("{POD}---\n"), "a: [".into()] {
+        let comment = format!("# what it is\n---\n{POD}");
+        for text in [POD.to_string(), format!("---\n{POD}"), format!("{POD}---\n"), comment, "a: [".into()] {
             let (pod, given) = split(text.clone()).unwrap();
             assert_eq!(pod, text);
             assert!(given.config_maps.is_empty() && given.secrets.is_empty());
@@ -122,6 +127,13 @@ mod tests {
     fn what_cannot_stand_beside_a_pod_is_named() {
         let with = |other: &str| refused(format!("{POD}---\n{other}"));
         assert_eq!(with(POD), "document 2 of the manifest is a second Pod; one at a time");
+        for around in ["---\n", "# two documents\n---\n", "\u{feff}---\n# nothing\n---\n"] {
+            assert_eq!(
+                refused(format!("{around}{POD}---\n---\n{POD}---\n")),
+                "document 2 of the manifest is a second Pod; one at a time",
+                "{around:?}"
+            );
+        }
         assert!(with("kind: Service\n").starts_with("document 2 of the manifest is a \"Service\"; beside the Pod"));
         assert_eq!(with("kind: Secret\n"), "document 2 of the manifest is a Secret without metadata.name");
         let secret = "kind: Secret\nmetadata: {name: db}\n";

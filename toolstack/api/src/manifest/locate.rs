@@ -62,11 +62,11 @@ impl Open {
     }
 }
 
-/// The line of each path of the first document.
+/// The line of each path of the first document that has any.
 fn lines(text: &str) -> HashMap<String, usize> {
     let mut found = HashMap::new();
     let mut stack: Vec<Open> = Vec::new();
-    for event in Parser::new_from_str(text) {
+    for event in Parser::new_from_str(super::without_mark(text)) {
         let Ok((event, span)) = event else { break };
         let line = span.start.line();
         match event {
@@ -93,7 +93,7 @@ fn lines(text: &str) -> HashMap<String, usize> {
             Event::MappingEnd | Event::SequenceEnd => {
                 stack.pop();
             }
-            Event::DocumentEnd => break,
+            Event::DocumentEnd if !found.is_empty() => break,
             _ => {}
         }
     }

@@ -18,6 +18,7 @@ mod types;
 
 pub use convert::{KERNEL, KERNEL_ARGS, is_kernel_name};
 pub use convert::{MAX_CONTAINERS, check_annotations, check_labels, check_limits, check_pod_name, check_size};
+use serde::Deserialize;
 use serde_yaml::Value;
 
 pub use convert::{is_key, is_source_name};
@@ -67,7 +68,7 @@ pub enum ManifestError {
     /// Longer than [`MAX_BYTES`].
     #[error("the manifest has {0} bytes; the limit is {MAX_BYTES}")]
     TooLong(usize),
-    /// Not YAML, or not one document.
+    /// Not YAML.
     #[error("the manifest is not YAML: {0}")]
     Syntax(String),
     /// YAML, and not a Pod.
@@ -108,7 +109,7 @@ pub fn parse(text: &str) -> Result<PodSpec, ManifestError> {
     if text.len() > MAX_BYTES {
         return Err(ManifestError::TooLong(text.len()));
     }
-    let mut value: Value = serde_yaml::from_str(text).map_err(|e| ManifestError::Syntax(e.to_string()))?;
+    let mut value = document(text, ManifestError::NotAPod)?;
     let Value::Mapping(top) = &value else {
         return Err(ManifestError::NotAPod(
             "it has no keys; a Pod starts with `apiVersion: v1` and `kind: Pod`".into(),
@@ -135,6 +136,25 @@ pub fn parse(text: &str) -> Result<PodSpec, ManifestError> {
     let pod: Option<k8s_openapi::api::core::v1::Pod> = typed(&value, wrong, &mut problems, ManifestError::NotAPod)?;
     let spec = pod.and_then(|pod| convert::convert(&pod, &mut problems));
     finish(text, spec, problems)
+}
+
+/// The one document that says something. Dividing lines and comments around it do not count, nor does a byte order mark.
+fn document(text: &str, failed: fn(String) -> ManifestError) -> Result<Value, ManifestError> {
+    let mut all = Vec::new();
+    for document in serde_yaml::Deserializer::from_str(without_mark(text)) {
+        let value = Value::deserialize(document).map_err(|e| ManifestError::Syntax(e.to_string()))?;
+        if !value.is_null() {
+            all.push(value);
+        }
+    }
+    match all.len() {
+        0 | 1 => Ok(all.pop().unwrap_or_default()),
+        n => Err(failed(format!("it is more than one document: {n}, divided by `---`; give one"))),
+    }
+}
+
+fn without_mark(text: &str) -> &str {
+    text.strip_prefix('\u{feff}').unwrap_or(text)
 }
 
 /// The typed form, with a problem for each key that there is not; `None` when `wrong` has values of other types, which join the
@@ -167,7 +187,7 @@ pub fn parse_container(text: &str, pod: &PodSpec, pod_manifest: &str) -> Result<
     if text.len() > MAX_BYTES {
         return Err(ManifestError::TooLong(text.len()));
     }
-    let mut value: Value = serde_yaml::from_str(text).map_err(|e| ManifestError::Syntax(e.to_string()))?;
+    let mut value = document(text, ManifestError::NotAContainer)?;
     if !value.is_mapping() {
         return Err(ManifestError::NotAContainer("it has no keys; a container has at least `name` and `image`".into()));
     }
@@ -182,7 +202,7 @@ pub fn parse_container(text: &str, pod: &PodSpec, pod_manifest: &str) -> Result<
 
 /// What the manifest of a pod that was made says of all its containers.
 fn pod_security(manifest: &str) -> Option<k8s_openapi::api::core::v1::PodSecurityContext> {
-    let mut value: Value = serde_yaml::from_str(manifest).ok()?;
+    let mut value = document(manifest, ManifestError::NotAPod).ok()?;
     types::check(&mut value, schema::pod(), "", &mut Vec::new());
     let pod: k8s_openapi::api::core::v1::Pod = serde_yaml::from_value(value).ok()?;
     pod.spec?.security_context

@@ -86,7 +86,31 @@ fn what_is_not_yaml_says_where() {
     assert_eq!(error.name(), ErrorName::ManifestInvalid);
     assert!(error.to_string().starts_with("the manifest is not YAML: "));
     let two = parse(&format!("{WEB}---\n{WEB}")).unwrap_err();
-    assert!(two.to_string().contains("more than one document"), "{two}");
+    assert_eq!(
+        two.to_string(),
+        "the manifest is not a Pod: it is more than one document: 2, divided by `---`; give one"
+    );
+}
+
+#[test]
+fn what_stands_around_the_document_does_not_count() {
+    let mark = '\u{feff}';
+    for text in [
+        format!("{WEB}---\n"),
+        format!("---\n{WEB}---\n# the end\n...\n"),
+        format!("# what it is\n---\n{WEB}"),
+        format!("---\n# nothing\n---\n{WEB}"),
+        format!("{mark}{WEB}"),
+        WEB.replace('\n', "\r\n"),
+    ] {
+        assert_eq!(parse(&text).as_ref().map(|p| p.name.as_str()), Ok("web"), "{text:?}");
+    }
+    let wrong = with("    image:", "    imagee:");
+    for (before, line) in [("# what it is\n---\n", 14), ("---\n# nothing\n---\n", 15), ("\u{feff}", 12)] {
+        let found = problems(&format!("{before}{wrong}---\n"));
+        assert!(found[0].starts_with(&format!("line {line}: spec.containers[0].image: is missing")), "{found:?}");
+    }
+    assert!(problems("# nothing\n")[0].starts_with("the manifest is not a Pod: it has no keys"));
 }
 
 #[test]
