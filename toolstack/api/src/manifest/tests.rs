@@ -291,6 +291,45 @@ fn two_containers_cannot_share_a_name() {
 }
 
 #[test]
+fn a_bad_label_or_annotation_has_its_own_line() {
+    let text = with(
+        "  labels: {app: web}\n  annotations:\n",
+        "  labels:\n    app: web\n    example.org/a: \"a b\"\n    c d: x\n  annotations:\n    e f: x\n",
+    );
+    let found = problems(&text);
+    assert_eq!(found.len(), 3, "{found:?}");
+    for (found, want) in found.iter().zip([
+        "line 7: metadata.labels.example.org/a: label example.org/a: \"a b\" is not a label's value",
+        "line 8: metadata.labels.c d: label \"c d\" is not a key",
+        "line 10: metadata.annotations.e f: annotation \"e f\" is not a key",
+    ]) {
+        assert!(found.starts_with(want), "{found}");
+    }
+    let long = format!("example.org/free: \"{}\"", "x".repeat(256 << 10));
+    let found = problems(&with("example.org/free: text", &long));
+    assert!(
+        found.len() == 1 && found[0].starts_with("line 6: metadata.annotations: annotations have 2621"),
+        "{:.90}",
+        found[0]
+    );
+}
+
+#[test]
+fn two_ports_of_a_container_cannot_share_a_name() {
+    let ports = |second: &str| {
+        with(
+            "[{containerPort: 8080}]",
+            &format!("[{{containerPort: 80, name: web}}, {{containerPort: 81, name: {second}}}]"),
+        )
+    };
+    assert_eq!(
+        problems(&ports("web")),
+        ["line 18: spec.containers[0].ports[1].name: \"web\" is already the name of ports[0]"]
+    );
+    assert_eq!(parse(&ports("\"\"")).unwrap().containers[0].ports[1].name, None);
+}
+
+#[test]
 fn a_manifest_can_be_too_long() {
     let text = format!("{WEB}#{}", "x".repeat(MAX_BYTES));
     assert_eq!(parse(&text).unwrap_err(), ManifestError::TooLong(text.len()));

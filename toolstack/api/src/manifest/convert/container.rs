@@ -189,14 +189,20 @@ fn resources(c: &core::Container, path: &str, report: &mut Report<'_>) -> Resour
 
 fn ports(c: &core::Container, path: &str, report: &mut Report<'_>) -> Vec<PortSpec> {
     let mut ports = Vec::new();
-    for (i, p) in c.ports.iter().flatten().enumerate() {
+    let given = c.ports.as_deref().unwrap_or_default();
+    for (i, p) in given.iter().enumerate() {
         let at = format!("{path}.ports[{i}]");
+        let name = p.name.clone().filter(|n| !n.is_empty());
+        if let Some(first) = given[..i].iter().position(|o| name.is_some() && o.name == name) {
+            let text = format!("{:?} is already the name of ports[{first}]", name.as_deref().unwrap_or_default());
+            report.invalid(format!("{at}.name"), text);
+        }
         let protocol = p.protocol.clone().filter(|p| !p.is_empty()).unwrap_or_else(|| "TCP".into());
         if !["TCP", "UDP", "SCTP"].contains(&protocol.as_str()) {
             report.invalid(format!("{at}.protocol"), format!("{protocol:?} is none of TCP, UDP and SCTP"));
         }
         match u16::try_from(p.container_port) {
-            Ok(port) if port > 0 => ports.push(PortSpec { name: p.name.clone(), port, protocol }),
+            Ok(port) if port > 0 => ports.push(PortSpec { name, port, protocol }),
             _ => report.invalid(format!("{at}.containerPort"), format!("{} is not a port", p.container_port)),
         }
     }

@@ -10,6 +10,10 @@ use crate::spec::{Action, HttpGet, Lifecycle, PortSpec, ProbeSpec, Probes};
 const MAX_SECONDS: i64 = 86_400;
 /// The most headers of a request.
 const MAX_HEADERS: usize = 64;
+/// What a probe can do.
+const PROBES: &str = "exec, httpGet and tcpSocket";
+/// What a hook can do.
+const HOOKS: &str = "exec, httpGet and sleep";
 
 /// The three probes of the container at `path`.
 pub(super) fn probes(c: &core::Container, path: &str, ports: &[PortSpec], report: &mut Report<'_>) -> Probes {
@@ -49,7 +53,7 @@ fn probe(p: &core::Probe, at: &str, kind: &str, ports: &[PortSpec], report: &mut
         report.invalid(format!("{at}.terminationGracePeriodSeconds"), text);
     }
     let tcp = p.tcp_socket.as_ref().map(|t| &t.port);
-    let action = action(p.exec.as_ref(), p.http_get.as_ref(), tcp, None, at, ports, report)?;
+    let action = action(p.exec.as_ref(), p.http_get.as_ref(), tcp, None, PROBES, at, ports, report)?;
     Some(ProbeSpec {
         action,
         initial_delay_seconds,
@@ -69,7 +73,7 @@ pub(super) fn lifecycle(c: &core::Container, path: &str, ports: &[PortSpec], rep
         let at = format!("{path}.lifecycle.{key}");
         let sleep = handler.sleep.as_ref().map(|s| s.seconds);
         // tcpSocket has been refused by the table of supported fields; Kubernetes itself does not act on it.
-        action(handler.exec.as_ref(), handler.http_get.as_ref(), None, sleep, &at, ports, report)
+        action(handler.exec.as_ref(), handler.http_get.as_ref(), None, sleep, HOOKS, &at, ports, report)
     };
     Lifecycle { post_start: one(&given.post_start, "postStart"), pre_stop: one(&given.pre_stop, "preStop") }
 }
@@ -79,6 +83,7 @@ fn action(
     http: Option<&core::HTTPGetAction>,
     tcp: Option<&IntOrString>,
     sleep: Option<i64>,
+    choice: &str,
     at: &str,
     ports: &[PortSpec],
     report: &mut Report<'_>,
@@ -88,7 +93,7 @@ fn action(
         0 => {
             // Something else that is not supported has been reported by its name.
             if !report.has(at) {
-                report.invalid(at, "does not say what to do: give one of exec, httpGet and tcpSocket");
+                report.invalid(at, format!("does not say what to do: give one of {choice}"));
             }
             return None;
         }

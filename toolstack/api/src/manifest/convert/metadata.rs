@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::{is_label, label_text};
+use k8s_openapi::api::core::v1 as core;
+
+use super::{Report, is_label, label_text};
 
 /// All annotations together, in bytes (`TotalAnnotationSizeLimitB`, apimachinery/pkg/api/validation/objectmeta.go).
 const ANNOTATIONS_BYTES: usize = 256 << 10;
@@ -26,16 +28,38 @@ pub fn check_pod_name(name: &str) -> Result<(), String> {
 /// # Errors
 /// Which cannot, and why.
 pub fn check_labels(labels: &BTreeMap<String, String>) -> Result<(), String> {
-    for (key, value) in labels {
-        check_key("label", key)?;
-        if !value.is_empty() && !is_word(value) {
-            return Err(format!(
-                "label {key}: {value:?} is not a label's value: at most 63 letters, digits, '-', '_' and '.', starting and ending with \
-                 a letter or digit, or nothing"
-            ));
-        }
+    labels.iter().try_for_each(|(key, value)| check_label(key, value))
+}
+
+fn check_label(key: &str, value: &str) -> Result<(), String> {
+    check_key("label", key)?;
+    if !value.is_empty() && !is_word(value) {
+        return Err(format!(
+            "label {key}: {value:?} is not a label's value: at most 63 letters, digits, '-', '_' and '.', starting and ending with a \
+             letter or digit, or nothing"
+        ));
     }
     Ok(())
+}
+
+/// Each that cannot be, at its own place.
+pub(super) fn report(pod: &core::Pod, report: &mut Report<'_>) {
+    for (key, value) in pod.metadata.labels.iter().flatten() {
+        if let Err(why) = check_label(key, value) {
+            report.invalid(format!("metadata.labels.{key}"), why);
+        }
+    }
+    let Some(annotations) = &pod.metadata.annotations else { return };
+    let mut keys = true;
+    for key in annotations.keys() {
+        if let Err(why) = check_key("annotation", key) {
+            report.invalid(format!("metadata.annotations.{key}"), why);
+            keys = false;
+        }
+    }
+    if let Err(why) = check_annotations(annotations).or_else(|why| if keys { Err(why) } else { Ok(()) }) {
+        report.invalid("metadata.annotations", why);
+    }
 }
 
 /// Whether these can be a pod's annotations.

@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr};
 
 use k8s_openapi::api::core::v1 as core;
 
-use super::metadata::{check_annotations, check_labels, check_pod_name};
-use super::{Report, container, is_label, kernel, label_text, placement, security, volumes};
+use super::metadata::check_pod_name;
+use super::{Report, container, is_label, kernel, label_text, metadata, placement, security, volumes};
 use crate::manifest::fields;
 use crate::quantity::{parse_milli, parse_units};
 use crate::spec::{ContainerSpec, DnsSpec, HostAlias, Known, PodSpec, RestartPolicy, Role, Scratch};
@@ -34,12 +34,7 @@ pub(super) fn convert(pod: &core::Pod, report: &mut Report<'_>) -> Option<PodSpe
     if let Err(why) = check_pod_name(&name) {
         report.invalid("metadata.name", why);
     }
-    if let Err(why) = check_labels(pod.metadata.labels.as_ref().unwrap_or(&BTreeMap::new())) {
-        report.invalid("metadata.labels", why);
-    }
-    if let Err(why) = check_annotations(pod.metadata.annotations.as_ref().unwrap_or(&BTreeMap::new())) {
-        report.invalid("metadata.annotations", why);
-    }
+    metadata::report(pod, report);
     let Some(spec) = &pod.spec else {
         report.invalid("spec", "is missing; a pod has at least `spec: {containers: [...]}`");
         return None;

@@ -92,7 +92,11 @@ fn probes_and_hooks_with_their_defaults() {
 #[test]
 fn probes_that_make_no_sense_are_refused() {
     for (fields, want) in [
-        ("livenessProbe: {periodSeconds: 5}", "livenessProbe: does not say what to do"),
+        (
+            "livenessProbe: {periodSeconds: 5}",
+            "livenessProbe: does not say what to do: give one of exec, httpGet and tcpSocket",
+        ),
+        ("lifecycle: {preStop: {}}", "lifecycle.preStop: does not say what to do: give one of exec, httpGet and sleep"),
         (
             "livenessProbe: {tcpSocket: {port: 1}, exec: {command: [a]}}",
             "livenessProbe: says more than one thing to do",
