@@ -106,7 +106,7 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("        Only None. Mounts are not passed on.\n"), "{text}");
-        assert!(text.ends_with("\nREFUSED:\n    recursiveReadOnly, subPathExpr\n"), "{text}");
+        assert!(text.ends_with("\nREFUSED:\n    bindMountOptions, subPathExpr\n"), "{text}");
         assert!(text.lines().all(|l| l.chars().count() <= WIDTH));
         let tree = render(&explain("spec.volumes").unwrap(), true);
         assert!(tree.contains("\n    emptyDir <object>\n        medium <string>\n"), "{tree}");

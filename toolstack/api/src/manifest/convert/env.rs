@@ -84,6 +84,8 @@ fn parts(c: &core::Container, path: &str, report: &mut Report<'_>) -> Vec<LateEn
                     all.push(LateEnv::Field { name, field });
                 }
             }
+            // Something else that is not supported has been reported by its name.
+            (None, None, None, None) if report.has(&at) => {}
             _ => report.invalid(at, "must have one of configMapKeyRef, secretKeyRef, fieldRef and resourceFieldRef"),
         }
     }

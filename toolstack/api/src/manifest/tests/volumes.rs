@@ -170,6 +170,10 @@ fn an_environment_that_is_put_together_in_the_guest() {
     for (var, want) in [
         ("{name: A, valueFrom: {}}", "env[0].valueFrom: must have one of"),
         (
+            "{name: A, valueFrom: {fileKeyRef: {key: a, path: b, volumeName: work}}}",
+            "env[0].valueFrom.fileKeyRef: is not supported; remove it: variables come from config maps, secrets and facts about the pod",
+        ),
+        (
             "{name: A, value: b, valueFrom: {fieldRef: {fieldPath: metadata.name}}}",
             "env[0].value: and valueFrom exclude each other",
         ),
@@ -183,6 +187,7 @@ fn an_environment_that_is_put_together_in_the_guest() {
         ),
     ] {
         let found = problems(&with("    env:\n", &format!("    env:\n    - {var}\n")));
+        assert_eq!(found.len(), 1, "{found:?}");
         assert!(
             found.iter().any(|p| p.starts_with(&format!("line 16: spec.containers[0].{want}"))),
             "{var}: {found:?}"
