@@ -53,7 +53,7 @@ fn probe(p: &core::Probe, at: &str, kind: &str, ports: &[PortSpec], report: &mut
         report.invalid(format!("{at}.terminationGracePeriodSeconds"), text);
     }
     let tcp = p.tcp_socket.as_ref().map(|t| &t.port);
-    let action = action(p.exec.as_ref(), p.http_get.as_ref(), tcp, None, PROBES, at, ports, report)?;
+    let action = action(p.exec.as_ref(), p.http_get.as_ref(), tcp, None, (at, PROBES), ports, report)?;
     Some(ProbeSpec {
         action,
         initial_delay_seconds,
@@ -73,7 +73,7 @@ pub(super) fn lifecycle(c: &core::Container, path: &str, ports: &[PortSpec], rep
         let at = format!("{path}.lifecycle.{key}");
         let sleep = handler.sleep.as_ref().map(|s| s.seconds);
         // tcpSocket has been refused by the table of supported fields; Kubernetes itself does not act on it.
-        action(handler.exec.as_ref(), handler.http_get.as_ref(), None, sleep, HOOKS, &at, ports, report)
+        action(handler.exec.as_ref(), handler.http_get.as_ref(), None, sleep, (&at, HOOKS), ports, report)
     };
     Lifecycle { post_start: one(&given.post_start, "postStart"), pre_stop: one(&given.pre_stop, "preStop") }
 }
@@ -83,8 +83,7 @@ fn action(
     http: Option<&core::HTTPGetAction>,
     tcp: Option<&IntOrString>,
     sleep: Option<i64>,
-    choice: &str,
-    at: &str,
+    (at, choice): (&str, &str),
     ports: &[PortSpec],
     report: &mut Report<'_>,
 ) -> Option<Action> {
