@@ -22,6 +22,9 @@ pub use volume::{FileSource, KeyItem, SourceKind, SourceRef, VolumeKind, VolumeS
 pub struct PodSpec {
     /// Unique on this host: a DNS-1123 subdomain of at most 63 characters.
     pub name: String,
+    /// What containers are told of it; names are unique whatever it is.
+    #[serde(default = "default_namespace")]
+    pub namespace: String,
     /// What the guest's hostname is to be.
     pub hostname: String,
     /// Labels, as given.
@@ -78,6 +81,11 @@ pub struct PodSpec {
     /// Parameters for the kernel, besides the host's.
     #[serde(default)]
     pub kernel_args: Vec<String>,
+}
+
+/// The namespace of a pod whose manifest has none.
+pub(crate) fn default_namespace() -> String {
+    "default".into()
 }
 
 impl PodSpec {

@@ -181,10 +181,6 @@ fn unsupported_fields_are_refused_by_name() {
         ]
     );
     assert_eq!(
-        problems(&with("name: web\n", "name: web\n  namespace: prod\n")),
-        ["line 5: metadata.namespace: is not supported unless it is default; remove it: there is one namespace"]
-    );
-    assert_eq!(
         problems(&with("    image:", "    restartPolicy: Always\n    image:")),
         ["line 13: spec.containers[0].restartPolicy: is not supported; remove it: only init containers have their own"]
     );
@@ -312,6 +308,30 @@ fn a_bad_label_or_annotation_has_its_own_line() {
         "{:.90}",
         found[0]
     );
+}
+
+#[test]
+fn a_namespace_is_kept_and_told_to_containers() {
+    let named = |namespace: &str| with("name: web\n", &format!("name: web\n  namespace: {namespace}\n"));
+    let pod = parse(&named("prod-1")).unwrap();
+    assert_eq!(pod.namespace, "prod-1");
+    assert_eq!(crate::spec::Field::Namespace.value(&pod), "prod-1");
+    assert_eq!(parse(WEB).unwrap().namespace, "default");
+    assert_eq!(parse(&named("\"\"")).unwrap().namespace, "default");
+    for bad in ["Prod", "a.b", "-a"] {
+        assert_eq!(
+            problems(&named(bad)),
+            [format!(
+                "line 5: metadata.namespace: {bad:?} is not a name: at most 63 lower-case letters, digits and '-', starting and ending \
+                 with a letter or digit"
+            )]
+        );
+    }
+    // A record of a pod from when there was none.
+    let mut old = serde_json::to_value(&pod).unwrap();
+    old.as_object_mut().unwrap().remove("namespace").unwrap();
+    let loaded: PodSpec = serde_json::from_value(old).unwrap();
+    assert_eq!(loaded.namespace, "default");
 }
 
 #[test]

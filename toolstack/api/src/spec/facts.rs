@@ -11,7 +11,7 @@ use super::PodSpec;
 pub enum Field {
     /// Its name.
     Name,
-    /// `default`.
+    /// Its namespace.
     Namespace,
     /// Its id.
     Uid,
@@ -50,7 +50,7 @@ impl Field {
         };
         match self {
             Self::Name => pod.name.clone(),
-            Self::Namespace => "default".into(),
+            Self::Namespace => pod.namespace.clone(),
             Self::Uid => pod.known.uid.clone(),
             Self::Labels => lines(&pod.labels),
             Self::Annotations => lines(&pod.annotations),

@@ -137,6 +137,7 @@ pub(super) fn of_pod(status: &PodStatus) -> Properties {
     BTreeMap::from([
         ("Id", record.id.to_string().into()),
         ("Name", spec.name.clone().into()),
+        ("Namespace", spec.namespace.clone().into()),
         ("Owner", format!("uid:{}", record.owner_uid).into()),
         ("State", record.state.as_str().into()),
         ("Reason", record.reason.clone().into()),

@@ -9,7 +9,7 @@ use super::metadata::check_pod_name;
 use super::{Report, container, is_label, kernel, label_text, metadata, placement, security, volumes};
 use crate::manifest::fields;
 use crate::quantity::{parse_milli, parse_units};
-use crate::spec::{ContainerSpec, DnsSpec, HostAlias, Known, PodSpec, RestartPolicy, Role, Scratch};
+use crate::spec::{ContainerSpec, DnsSpec, HostAlias, Known, PodSpec, RestartPolicy, Role, Scratch, default_namespace};
 
 /// The least memory of a domain, MiB: below it the guest kernel has no room to boot.
 pub const MIN_MEMORY_MIB: u64 = 20;
@@ -35,6 +35,10 @@ pub(super) fn convert(pod: &core::Pod, report: &mut Report<'_>) -> Option<PodSpe
         report.invalid("metadata.name", why);
     }
     metadata::report(pod, report);
+    let namespace = pod.metadata.namespace.clone().filter(|n| !n.is_empty()).unwrap_or_else(default_namespace);
+    if !is_label(&namespace) {
+        report.invalid("metadata.namespace", label_text(&namespace));
+    }
     let Some(spec) = &pod.spec else {
         report.invalid("spec", "is missing; a pod has at least `spec: {containers: [...]}`");
         return None;
@@ -60,6 +64,7 @@ pub(super) fn convert(pod: &core::Pod, report: &mut Report<'_>) -> Option<PodSpe
         report.invalid("spec.hostname", label_text(&hostname));
     }
     Some(PodSpec {
+        namespace,
         hostname,
         labels: pod.metadata.labels.clone().unwrap_or_default(),
         restart_policy: restart_policy(spec, report),

@@ -24,7 +24,11 @@ pub(super) const FIELDS: &[Field] = &[
         "metadata.name",
         "Unique on the host: lower-case letters, digits, `-` and `.`, at most 63, and not of the form of an id. Needed.",
     ),
-    only("metadata.namespace", "default", "There is one namespace."),
+    any(
+        "metadata.namespace",
+        "A DNS label. It is shown, and told to containers that ask by `fieldRef`; it divides nothing: names are unique on the host.",
+    )
+    .or("default"),
     any("metadata.labels", "Kept and shown; events can be chosen by them."),
     any(
         "metadata.annotations",

@@ -7,7 +7,8 @@ fn what_is_served_is_what_the_installed_xml_says() {
     with_service(async |place| {
         let (connection, manager) = place.client().await;
         let start = HashMap::from([("start", Variant::from(true))]);
-        let (job, pod) = manager.create_pod(&manifest("web"), start).await.unwrap();
+        let text = manifest("web").replace("{name: web}", "{name: web, namespace: prod}");
+        let (job, pod) = manager.create_pod(&text, start).await.unwrap();
         done(&connection, &job).await;
         let image = manager.get_image("app").await.unwrap();
         let kernel = manager.get_kernel("packaged").await.unwrap();
@@ -26,6 +27,9 @@ fn what_is_served_is_what_the_installed_xml_says() {
             let properties =
                 PropertiesProxy::builder(&connection).destination("org.xenpod1").path(path).build().await.unwrap();
             let all = properties.get_all(InterfaceName::try_from(interface).unwrap()).await.unwrap();
+            if let Some(namespace) = all.get("Namespace") {
+                assert_eq!(String::try_from(namespace.clone()).unwrap(), "prod");
+            }
             let mut served: Vec<(String, String)> =
                 all.iter().map(|(name, value)| (name.clone(), value.value_signature().to_string())).collect();
             served.sort();
