@@ -131,6 +131,8 @@ pub fn parse(text: &str) -> Result<PodSpec, ManifestError> {
         let path = "spec.containers".into();
         problems.push(Problem { path, line: None, kind: ProblemKind::Invalid, text: text.into() });
     }
+    // It is refused as a whole, whatever stands in it.
+    value.as_mapping_mut().and_then(|top| top.remove("status"));
     let mut wrong = Vec::new();
     types::check(&mut value, schema::pod(), "", &mut wrong);
     let pod: Option<k8s_openapi::api::core::v1::Pod> = typed(&value, wrong, &mut problems, ManifestError::NotAPod)?;

@@ -180,6 +180,8 @@ fn unsupported_fields_are_refused_by_name() {
           xenpod.org/kernel-args"
         ]
     );
+    let status = problems(&format!("{WEB}status: {{phase: 5, nosuch: x}}\n"));
+    assert_eq!(status, ["line 28: status: is not supported; remove it: an API server writes it, and there is none"]);
     assert_eq!(
         problems(&with("    image:", "    restartPolicy: Always\n    image:")),
         ["line 13: spec.containers[0].restartPolicy: is not supported; remove it: only init containers have their own"]

@@ -11,7 +11,7 @@ const ITEMS: &str = "Which keys become files; all when there are none here, each
 const HOST: &str = "There is one host, and nothing to choose it by.";
 const ACCOUNT: &str = "There is no API server to have an account at.";
 const PREFERRED: &str = "Changes nothing: with one host a wish is met, or cannot be.";
-const WHETHER: &str = "Wishes for a host; what is required of one is refused.";
+const WISHES: &str = "Wishes for a host; what is required of one is refused.";
 const NO_DOMAIN: &str = "Pods have no domain name.";
 const FACT: &str = "What the file says: `metadata.name`, `metadata.namespace`, `metadata.uid`, `metadata.labels`, `metadata.annotations`, \
     `metadata.labels['KEY']` or `metadata.annotations['KEY']`.";
@@ -72,12 +72,12 @@ pub(super) const FIELDS: &[Field] = &[
         "Only `kubernetes.io/os: linux` and `kubernetes.io/arch: amd64`, which are so: there is one host, and nothing to choose it by.",
     ),
     any("spec.tolerations[]", "Changes nothing: they permit, and ask for nothing."),
-    below("spec.affinity", WHETHER),
-    below("spec.affinity.nodeAffinity", WHETHER),
+    below("spec.affinity", WISHES),
+    below("spec.affinity.nodeAffinity", WISHES),
     any("spec.affinity.nodeAffinity.preferredDuringSchedulingIgnoredDuringExecution[]", PREFERRED),
-    below("spec.affinity.podAffinity", WHETHER),
+    below("spec.affinity.podAffinity", WISHES),
     any("spec.affinity.podAffinity.preferredDuringSchedulingIgnoredDuringExecution[]", PREFERRED),
-    below("spec.affinity.podAntiAffinity", WHETHER),
+    below("spec.affinity.podAntiAffinity", WISHES),
     any("spec.affinity.podAntiAffinity.preferredDuringSchedulingIgnoredDuringExecution[]", PREFERRED),
     below("spec.topologySpreadConstraints[]", "Wishes for how pods are spread over hosts; with one host they change nothing."),
     only("spec.topologySpreadConstraints[].whenUnsatisfiable", "ScheduleAnyway", HOST),
