@@ -75,11 +75,7 @@ pub(super) fn convert(
             (Some(_), None) => report.invalid(format!("{at}.runAsNonRoot"), "is true while the pod's runAsUser is 0"),
             (None, Some(_)) => report.invalid(format!("{at}.runAsUser"), "is 0 while the pod's runAsNonRoot is true"),
             (None, None) => {
-                // Of several containers the first says so.
-                let at = "spec.securityContext.runAsNonRoot";
-                if !report.has(at) {
-                    report.invalid(at, "is true while runAsUser is 0");
-                }
+                report.invalid("spec.securityContext.runAsNonRoot", "is true while runAsUser is 0");
             }
         }
     }
