@@ -1,8 +1,9 @@
 //! The saved machines and how a run gets one.
 //!
 //! ```text
-//! dom0::disk -> booted (by configuration) -> installed (booted + package) -> one throw-away run
+//! dom0::disk -> booted (by configuration) -> installed (booted + package) -> furnished (installed + a script) -> one run
 //! ```
+//! A run may begin with any of the three, and is thrown away.
 
 use std::fs;
 use std::panic::resume_unwind;
@@ -36,8 +37,30 @@ pub struct Lab {
     _lock: Lock,
 }
 
+/// What a machine is given before it is saved for all that begin alike.
+#[derive(Debug)]
+pub struct Furniture {
+    /// Puts it in place.
+    pub script: String,
+    /// What the script needs.
+    pub copies: Vec<Copy>,
+    /// Of all that the outcome depends on.
+    pub hash: String,
+}
+
 /// A machine with the package installed and its daemon active, or the bare dom0; `copies` are in place.
 pub fn open(cache: &Cache, config: &Config, bare: bool, copies: &[Copy]) -> Result<Lab> {
+    open_furnished(cache, config, bare, None, copies)
+}
+
+/// Like [`open`]; the machine has been furnished as well.
+pub fn open_furnished(
+    cache: &Cache,
+    config: &Config,
+    bare: bool,
+    furniture: Option<&Furniture>,
+    copies: &[Copy],
+) -> Result<Lab> {
     require_packages()?;
     // Before minutes are spent.
     for copy in copies {
@@ -50,10 +73,13 @@ pub fn open(cache: &Cache, config: &Config, bare: bool, copies: &[Copy]) -> Resu
     let lock = cache.lock("machine")?;
     let disk = dom0::disk(cache)?;
     let booted = booted(cache, config, &disk)?;
-    let base = match package {
+    let mut base = match package {
         None => booted,
         Some(package) => installed(cache, config, &disk, &booted, &package)?,
     };
+    if let Some(furniture) = furniture {
+        base = furnished(cache, config, &disk, &base, furniture)?;
+    }
     let scratch = cache.scratch()?;
     let mut machine = load(config, &disk.path, &base.path, &scratch, scratch.join("disk.qcow2"), copies)?;
     if !copies.is_empty() {
@@ -166,6 +192,20 @@ rm /root/xenpod.deb
 for second in $(seq 60); do systemctl is-active --quiet xenpodd && break; sleep 1; done
 systemctl is-active xenpodd || { systemctl --no-pager status xenpodd; journalctl --no-pager -u xenpodd; exit 1; }
 sync";
+
+fn furnished(cache: &Cache, config: &Config, disk: &Entry, base: &Entry, furniture: &Furniture) -> Result<Entry> {
+    let mut inputs = Inputs::default();
+    inputs.add("recipe", "1").add("base", &base.id).add("furniture", &furniture.hash);
+    cache.entry("furnished", &inputs.hash(), |draft| {
+        say("furnishing dom0 for the suites");
+        let overlay = draft.join("disk.qcow2");
+        let mut machine = load(config, &disk.path, &base.path, draft, overlay, &furniture.copies)?;
+        machine.stage("unpacking the files", UNPACK, INSTALL_LIMIT)?;
+        let script = format!("{}\nsync", furniture.script);
+        machine.stage("furnishing dom0", &script, INSTALL_LIMIT).inspect_err(|_| keep_serial(cache, draft))?;
+        machine.save(&draft.join("state"))
+    })
+}
 
 fn load(
     config: &Config,

@@ -4,6 +4,7 @@
 //! # lab: OPTIONS        as for `lab run`; each such line is a run of its own
 //! # copy: SRC:DST       SRC below the checkout
 //! # limit: SECONDS      for one test
+//! # furnish: SCRIPT      of this folder; runs once, for all suites that name it, and each begins with what it left
 //! ```
 
 use std::fs;
@@ -13,13 +14,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 
-use crate::cache::Cache;
+use crate::cache::{Cache, Inputs};
 use crate::carrier::Copy;
 use crate::channel::Sink;
 use crate::commands::Options;
 use crate::error::{LabError, Result};
 use crate::host::checkout;
-use crate::lab;
+use crate::lab::{self, Furniture};
 use crate::tally::Tally;
 use crate::wire::Start;
 
@@ -36,6 +37,7 @@ pub struct Suite {
     variant: String,
     options: Options,
     limit: u64,
+    furnish: Option<String>,
     tests: Vec<String>,
 }
 
@@ -48,12 +50,8 @@ struct Header {
 
 /// All suites, in the order of their names, with the tests that a filter leaves.
 pub fn all(filter: Option<&str>) -> Result<Vec<Suite>> {
-    let folder = folder();
-    let mut files: Vec<PathBuf> = fs::read_dir(&folder)
-        .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
-        .map_err(LabError::file("cannot list", &folder))?;
+    let mut files = files()?;
     files.retain(|file| is_suite(file));
-    files.sort();
     let mut suites = Vec::new();
     for file in files {
         let text = fs::read_to_string(&file).map_err(LabError::file("cannot read", &file))?;
@@ -72,6 +70,16 @@ pub fn all(filter: Option<&str>) -> Result<Vec<Suite>> {
 
 fn folder() -> PathBuf {
     checkout().join("xen-tests/suites")
+}
+
+/// All that is in the folder, in order.
+fn files() -> Result<Vec<PathBuf>> {
+    let folder = folder();
+    let mut files: Vec<PathBuf> = fs::read_dir(&folder)
+        .and_then(|entries| entries.map(|entry| entry.map(|entry| entry.path())).collect())
+        .map_err(LabError::file("cannot list", &folder))?;
+    files.sort();
+    Ok(files)
 }
 
 /// `NN-name.sh`; the others in the folder are what suites use.
@@ -99,6 +107,7 @@ fn parse(name: &str, text: &str) -> Result<Vec<Suite>> {
         Some(limit) => limit.parse().map_err(|error| wrong("limit", &error))?,
         None => TEST_LIMIT,
     };
+    let furnish = header("furnish").first().map(|script| (*script).to_owned());
     let tests: Vec<String> = text
         .lines()
         .filter_map(|line| line.strip_suffix("() {"))
@@ -115,7 +124,8 @@ fn parse(name: &str, text: &str) -> Result<Vec<Suite>> {
             let mut options =
                 Header::try_parse_from(variant.split_whitespace()).map_err(|error| wrong(variant, &error))?.options;
             options.copies.extend(copies.iter().cloned());
-            Ok(Suite { name: name.to_owned(), variant: variant.to_owned(), options, limit, tests: tests.clone() })
+            let (name, variant) = (name.to_owned(), variant.to_owned());
+            Ok(Suite { name, variant, options, limit, furnish: furnish.clone(), tests: tests.clone() })
         })
         .collect()
 }
@@ -154,7 +164,8 @@ impl Suite {
         let config = self.options.config()?;
         let mut copies = vec![Copy { from: folder(), to: FOLDER.into() }];
         copies.extend(self.options.copies.iter().cloned());
-        let mut lab = lab::open(cache, &config, self.options.no_package, &copies)?;
+        let furniture = self.furnish.as_deref().map(furniture).transpose()?;
+        let mut lab = lab::open_furnished(cache, &config, self.options.no_package, furniture.as_ref(), &copies)?;
         let mut argv = vec![format!("{FOLDER}/runner.sh"), self.name.clone(), self.limit.to_string()];
         argv.extend(self.tests.iter().cloned());
         let failures = report.tally.failures();
@@ -174,6 +185,18 @@ impl Suite {
             false => Err(LabError::Usage("the suite's setup failed".into())),
         }
     }
+}
+
+/// What that script puts in place. It may use any file of the folder that is not a suite.
+fn furniture(script: &str) -> Result<Furniture> {
+    let folder = folder();
+    let mut inputs = Inputs::default();
+    inputs.add("script", script);
+    for file in files()?.iter().filter(|file| !is_suite(file)) {
+        inputs.add_tree(&folder, &file.file_name().unwrap_or_default().to_string_lossy())?;
+    }
+    let copies = vec![Copy { from: folder, to: FOLDER.into() }];
+    Ok(Furniture { script: format!("{FOLDER}/{script}"), copies, hash: inputs.hash() })
 }
 
 fn full_name(title: &str, test: &str) -> String {

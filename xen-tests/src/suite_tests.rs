@@ -6,6 +6,7 @@ const TEXT: &str = "# A suite.
 # lab: --icount --xenstored xenstored
 # copy: README.md:/root/
 # limit: 20
+# furnish: furnish-x.sh
 
 test_one() {
 \ttrue
@@ -26,6 +27,7 @@ fn a_suites_header_and_tests_are_found() {
     assert!(first.options.no_package && !first.options.icount);
     assert!(second.options.icount && second.options.xenstored == Xenstored::Xenstored);
     assert_eq!(second.options.copies[0], Copy { from: checkout().join("README.md"), to: "/root/".into() });
+    assert_eq!(second.furnish.as_deref(), Some("furnish-x.sh"));
     assert_eq!(
         (second.limit, second.tests.as_slice()),
         (20, ["test_one".to_owned(), "test_two".to_owned()].as_slice())
@@ -43,6 +45,16 @@ fn every_suite_of_the_checkout_parses_and_has_tests() {
     let suites = all(None).unwrap();
     assert!(!suites.is_empty());
     assert!(suites.iter().all(|suite| !suite.tests.is_empty()), "{suites:?}");
+}
+
+#[test]
+fn every_suite_is_furnished_by_a_script_that_is_there() {
+    let suites = all(None).unwrap();
+    for script in suites.iter().filter_map(|suite| suite.furnish.as_deref()) {
+        assert!(folder().join(script).is_file() && !is_suite(Path::new(script)), "{script}");
+        assert_eq!(furniture(script).unwrap().hash, furniture(script).unwrap().hash);
+    }
+    assert!(suites.iter().any(|suite| suite.furnish.is_some()));
 }
 
 #[test]

@@ -1,14 +1,8 @@
 # From an image to a container's output and exit code, by one command.
 # lab:
+# furnish: furnish-pods.sh
 
 . /opt/lab/suites/pods.sh
-
-setup() {
-	import_base
-	# What stays with the first image and pod: the loop device of the image, the bridge, its rules.
-	expect_ok xenpodctl run --rm base true
-	remember_world
-}
 
 test_the_output_is_the_containers() {
 	expect_equal hello "$(xenpodctl run --rm base -- echo hello)"

@@ -1,13 +1,8 @@
 # What a container is given, as it sees it itself: CPUs, limits, a terminal, a user, and what it must not do.
 # lab:
+# furnish: furnish-pods.sh
 
 . /opt/lab/suites/pods.sh
-
-setup() {
-	import_base
-	expect_ok xenpodctl run --rm base true
-	remember_world
-}
 
 # started NAME FILTER [COMMAND...]: a pod that sleeps, or does what is said, its manifest changed by jq, runs.
 started() {

@@ -1,13 +1,8 @@
 # Each verb of xenpodctl, on a running pod.
 # lab:
+# furnish: furnish-pods.sh
 
 . /opt/lab/suites/pods.sh
-
-setup() {
-	import_base
-	expect_ok xenpodctl run --rm base true
-	remember_world
-}
 
 test_created_is_not_started() {
 	pod c base sh -c 'echo ran' >/run/c.json

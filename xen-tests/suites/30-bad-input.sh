@@ -1,13 +1,8 @@
 # Bad input: a clear error, and nothing left behind.
 # lab:
+# furnish: furnish-pods.sh
 
 . /opt/lab/suites/pods.sh
-
-setup() {
-	import_base
-	expect_ok xenpodctl run --rm base true
-	remember_world
-}
 
 # So that the errors' names are printed.
 export XENPODCTL_ERROR_NAMES=1

@@ -1,13 +1,8 @@
 # Without Xen the daemon says so, stays up for `xenpodctl doctor`, and touches nothing.
 # lab:
+# furnish: furnish-pods.sh
 
 . /opt/lab/suites/pods.sh
-
-setup() {
-	import_base
-	expect_ok xenpodctl run --rm base true
-	remember_world
-}
 
 export XENPODCTL_ERROR_NAMES=1
 

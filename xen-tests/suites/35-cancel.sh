@@ -1,5 +1,6 @@
 # Work that is broken off: by Cancel, by a registry that goes, by the end of the daemon. It is taken back, or taken up again.
 # lab:
+# furnish: furnish-pods.sh
 
 . /opt/lab/suites/pods.sh
 
@@ -11,12 +12,10 @@ image=127.0.0.1:5000/team/noise:1
 kept='^> file /var/lib/xenpod/images/ingest/sha256-[0-9a-f]{64}(\.partial)?$'
 
 setup() {
-	import_base
 	# Two layers that are large also when compressed.
 	mkdir $fixtures/noise
 	head -c 1000000 /dev/urandom >$fixtures/noise/noise
 	/opt/lab/suites/mkimage $fixtures/registry $fixtures/root $fixtures/noise --cmd sh
-	expect_ok xenpodctl run --rm base true
 	remember_world
 }
 

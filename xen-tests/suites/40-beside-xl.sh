@@ -1,12 +1,11 @@
 # xl works on the pods' domains, xenpodd sees what it does, and a domain of xl's own is never touched.
 # lab:
 # lab: --xenstored xenstored
+# furnish: furnish-pods.sh
 
 . /opt/lab/suites/pods.sh
 
 setup() {
-	import_base
-	expect_ok xenpodctl run --rm base true
 	cat >/run/other.cfg <<-'C'
 		type = "pvh"
 		kernel = "/usr/lib/xenpod/vmlinux"

@@ -1,14 +1,9 @@
 # Pods outlive their daemon: stopped, restarted, killed.
 # lab:
 # lab: --xenstored xenstored
+# furnish: furnish-pods.sh
 
 . /opt/lab/suites/pods.sh
-
-setup() {
-	import_base
-	expect_ok xenpodctl run --rm base true
-	remember_world
-}
 
 counting='i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done'
 

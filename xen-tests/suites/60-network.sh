@@ -1,13 +1,8 @@
 # The default network: addresses, names, reachability, and what a pod cannot pretend.
 # lab:
+# furnish: furnish-pods.sh
 
 . /opt/lab/suites/pods.sh
-
-setup() {
-	import_base
-	expect_ok xenpodctl run --rm base true
-	remember_world
-}
 
 test_pod_to_dom0_and_back_on_both_families() {
 	running net nc -ll -p 8000 -e echo served

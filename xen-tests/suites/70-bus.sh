@@ -1,13 +1,8 @@
 # The bus, as a person with busctl and a program with another library meet it.
 # lab:
+# furnish: furnish-pods.sh
 
 . /opt/lab/suites/pods.sh
-
-setup() {
-	import_base
-	expect_ok xenpodctl run --rm base true
-	remember_world
-}
 
 test_busctl_makes_and_removes_a_pod() {
 	local said job pod

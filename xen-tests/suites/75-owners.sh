@@ -1,13 +1,12 @@
 # Owners: two users who are not root, and root. What there is to try comes from the installed XML, so that nothing new is forgotten.
 # lab:
+# furnish: furnish-pods.sh
 
 . /opt/lab/suites/pods.sh
 
 owners=/opt/lab/suites/owners.py
 
 setup() {
-	import_base
-	expect_ok xenpodctl run --rm base true
 	local user
 	for user in pa pb pc; do
 		useradd -M $user

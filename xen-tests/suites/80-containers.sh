@@ -1,16 +1,15 @@
 # Containers one by one, in a running pod.
 # lab:
+# furnish: furnish-pods.sh
 
 . /opt/lab/suites/pods.sh
 
 setup() {
-	import_base
 	# Another image, so that a disk has to come to a running domain.
 	mkdir -p $fixtures/mark
 	echo second >$fixtures/mark/which
 	/opt/lab/suites/mkimage $fixtures/second $fixtures/root $fixtures/mark --tag second --cmd sh --stop-signal SIGUSR1
 	expect_ok xenpodctl import oci:$fixtures/second second
-	expect_ok xenpodctl run --rm base true
 	remember_world
 }
 

@@ -1,13 +1,12 @@
 # Init containers, sidecars, probes and hooks.
 # lab:
+# furnish: furnish-pods.sh
 
 . /opt/lab/suites/pods.sh
 
 setup() {
-	import_base
 	make_web
 	expect_ok xenpodctl import oci:$fixtures/web web
-	expect_ok xenpodctl run --rm base true
 	remember_world
 }
 

@@ -1,13 +1,8 @@
 # Pods that change while they run: memory, vCPUs, containers' limits, names, labels.
 # lab:
+# furnish: furnish-pods.sh
 
 . /opt/lab/suites/pods.sh
-
-setup() {
-	import_base
-	expect_ok xenpodctl run --rm base true
-	remember_world
-}
 
 # sized NAME MEMORY MAX-CPUS [COMMAND...]: a pod that runs.
 sized() {

@@ -1,16 +1,11 @@
 # What pods use: on the bus, in pipes, as OpenMetrics and on a terminal, against what really happened in them.
 # lab:
+# furnish: furnish-pods.sh
 
 . /opt/lab/suites/pods.sh
 
 terminal=/opt/lab/suites/terminal
 socket=/run/xenpod/metrics.sock
-
-setup() {
-	import_base
-	expect_ok xenpodctl run --rm base true
-	remember_world
-}
 
 # sample POD: all that is known of it, as JSON.
 sample() {

@@ -1,13 +1,8 @@
 # Streams: logs, exec, attach, port-forward, and how they keep out of each other's way.
 # lab:
+# furnish: furnish-pods.sh
 
 . /opt/lab/suites/pods.sh
-
-setup() {
-	import_base
-	expect_ok xenpodctl run --rm base true
-	remember_world
-}
 
 test_logs_by_lines_by_time_and_of_the_run_before() {
 	running l sh -c 'echo one; echo two; sleep 2; echo three; echo four >&2; exec sleep 100000'

@@ -1,12 +1,10 @@
 # Volumes, and what is given beside a manifest: seen from inside the containers, and nowhere else.
 # lab:
+# furnish: furnish-pods.sh
 
 . /opt/lab/suites/pods.sh
 
 setup() {
-	import_base
-	# What stays with the first image and pod: the loop device of the image, the bridge, its rules.
-	expect_ok xenpodctl run --rm base true
 	mkdir -p /run/given/app
 	printf 'colour=red\n' >/run/given/app/app.conf
 	printf 'blue' >/run/given/app/SHADE

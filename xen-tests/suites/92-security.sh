@@ -1,12 +1,10 @@
 # Who a container runs as and what it may do: looked at from inside.
 # lab:
+# furnish: furnish-pods.sh
 
 . /opt/lab/suites/pods.sh
 
 setup() {
-	import_base
-	# What stays with the first image and pod: the loop device of the image, the bridge, its rules.
-	expect_ok xenpodctl run --rm base true
 	mkdir -p /etc/xenpod/seccomp/web
 	remember_world
 }

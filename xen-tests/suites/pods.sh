@@ -1,7 +1,7 @@
 # What suites about pods share. Needs lib.sh.
 fixtures=/run/lab-fixtures
 
-# import_base: the image `base` (busybox) in the layout $fixtures/layout, and imported. Once for a suite, in its setup.
+# import_base: the image `base` (busybox) in the layout $fixtures/layout, and imported. furnish-pods.sh does it.
 import_base() {
 	busybox_root $fixtures/root
 	mkdir -p $fixtures/root/home/app $fixtures/root/root
