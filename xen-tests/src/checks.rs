@@ -1,32 +1,65 @@
 //! The tests that need no Xen: formatting, lints, unit tests.
 
 use std::io::{BufRead, BufReader, Read};
-use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::error::{LabError, Result};
 use crate::host::{checkout, say};
 use crate::tally::Tally;
 
-/// Formatting and lints: one test each.
-pub fn lints(filter: Option<&str>, tally: &mut Tally) -> Result<()> {
-    let lints: [(&str, &[&str]); 2] = [
-        ("lint::fmt", &["fmt", "--all", "--check"]),
-        ("lint::clippy", &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"]),
-    ];
-    for (name, arguments) in lints {
-        if filter.is_some_and(|filter| !name.contains(filter)) {
-            continue;
-        }
-        say(&format!("cargo {}", arguments.join(" ")));
-        let began = Instant::now();
-        let status = cargo(arguments).stdin(Stdio::null()).status().map_err(not_started)?;
-        match status.success() {
-            true => tally.passed(name, began.elapsed()),
-            false => tally.failed(name, "see above"),
-        }
+/// A lint: one test.
+#[derive(Debug, Clone, Copy)]
+pub struct Lint {
+    name: &'static str,
+    arguments: &'static [&'static str],
+}
+
+/// Formatting: a second.
+pub const FORMAT: Lint = Lint { name: "lint::fmt", arguments: &["fmt", "--all", "--check"] };
+
+/// Lints: minutes, all of them computing.
+pub const CLIPPY: Lint = Lint {
+    name: "lint::clippy",
+    arguments: &["clippy", "--workspace", "--all-targets", "--quiet", "--", "-D", "warnings"],
+};
+
+impl Lint {
+    /// Whether a filter leaves it.
+    pub fn is_wanted(self, filter: Option<&str>) -> bool {
+        filter.is_none_or(|filter| self.name.contains(filter))
     }
-    Ok(())
+
+    /// Runs it, out of the way of what else is running; its output comes when it is over.
+    pub fn run(self) -> Verdict {
+        say(&format!("cargo {}", self.arguments.join(" ")));
+        let began = Instant::now();
+        let mut command = Command::new("nice");
+        command.args(["-n", "19", "cargo"]).args(self.arguments);
+        let output = at_home(&mut command).stdin(Stdio::null()).output();
+        Verdict { name: self.name, time: began.elapsed(), output }
+    }
+}
+
+/// How a lint ended.
+#[derive(Debug)]
+pub struct Verdict {
+    name: &'static str,
+    time: Duration,
+    output: std::io::Result<Output>,
+}
+
+impl Verdict {
+    /// Tells it, and counts it.
+    pub fn count(self, tally: &mut Tally) -> Result<()> {
+        let output = self.output.map_err(not_started)?;
+        eprint!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        match output.status.success() {
+            true => tally.passed(self.name, self.time),
+            false => tally.failed(self.name, "see above"),
+        }
+        Ok(())
+    }
 }
 
 /// The unit tests, by nextest when it is there.
@@ -88,8 +121,12 @@ fn count(line: &str) -> (u64, u64) {
 
 fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new("cargo");
-    command.current_dir(checkout()).args(arguments).env("CARGO_TERM_COLOR", "never");
+    at_home(command.args(arguments));
     command
+}
+
+fn at_home(command: &mut Command) -> &mut Command {
+    command.current_dir(checkout()).env("CARGO_TERM_COLOR", "never")
 }
 
 fn not_started(source: std::io::Error) -> LabError {

@@ -1,8 +1,11 @@
 //! `lab test`: everything that can be tested, and one count.
 
+use std::panic::resume_unwind;
 use std::process::ExitCode;
+use std::thread;
 
 use crate::cache::Cache;
+use crate::checks::{CLIPPY, FORMAT};
 use crate::error::{LabError, Result};
 use crate::host::{require_packages, say};
 use crate::suite::Suite;
@@ -21,7 +24,9 @@ pub fn run(arguments: Test) -> Result<ExitCode> {
     let filter = arguments.filter.as_deref();
     require_packages()?;
     let mut tally = Tally::default();
-    checks::lints(filter, &mut tally)?;
+    if FORMAT.is_wanted(filter) {
+        FORMAT.run().count(&mut tally)?;
+    }
     match filter {
         None => checks::units(None, &mut tally)?,
         Some(filter) => {
@@ -31,8 +36,16 @@ pub fn run(arguments: Test) -> Result<ExitCode> {
         }
     }
     let suites = suite::all(filter)?;
-    if !suites.is_empty() {
-        run_suites(&suites, &mut tally)?;
+    let prepared = prepare(&suites)?;
+    // Beside the suites, which leave a processor idle. Not before: it would hold up cargo, which builds the package.
+    let clippy = thread::scope(|scope| {
+        let clippy = CLIPPY.is_wanted(filter).then(|| scope.spawn(|| CLIPPY.run()));
+        // Here and not in a thread of their own: QEMU ends with the thread that started it.
+        run_suites(&suites, prepared.as_ref(), &mut tally);
+        clippy.map(|clippy| clippy.join().unwrap_or_else(|panic| resume_unwind(panic)))
+    });
+    if let Some(verdict) = clippy {
+        verdict.count(&mut tally)?;
     }
     if tally.total() == 0 {
         return Err(LabError::Usage(format!("no test is named like {}", filter.unwrap_or("that"))));
@@ -41,21 +54,33 @@ pub fn run(arguments: Test) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::from(tally.failures() > 0)))
 }
 
-fn run_suites(suites: &[Suite], tally: &mut Tally) -> Result<()> {
-    let cache = Cache::open()?;
-    // Tried once: what does not build for one suite does not for the next.
-    let prepared = match suites.iter().any(Suite::needs_package) {
-        true => lab::prepare(&cache),
-        false => Ok(()),
-    };
-    if let Err(error) = &prepared {
-        say(&error.to_string());
+/// The cache, and that there is a package. Tried once: what does not build for one suite does not for the next.
+struct Prepared {
+    cache: Cache,
+    package: bool,
+}
+
+fn prepare(suites: &[Suite]) -> Result<Option<Prepared>> {
+    if suites.is_empty() {
+        return Ok(None);
     }
+    let cache = Cache::open()?;
+    let mut package = true;
+    if suites.iter().any(Suite::needs_package)
+        && let Err(error) = lab::prepare(&cache)
+    {
+        say(&error.to_string());
+        package = false;
+    }
+    Ok(Some(Prepared { cache, package }))
+}
+
+fn run_suites(suites: &[Suite], prepared: Option<&Prepared>, tally: &mut Tally) {
+    let Some(prepared) = prepared else { return };
     for suite in suites {
-        match &prepared {
-            Err(_) if suite.needs_package() => suite.give_up("there is no package to test: see above", tally),
-            _ => suite.run(&cache, tally),
+        match suite.needs_package() && !prepared.package {
+            true => suite.give_up("there is no package to test: see above", tally),
+            false => suite.run(&prepared.cache, tally),
         }
     }
-    Ok(())
 }
