@@ -158,7 +158,7 @@ test_a_liveness_probe_that_fails_ends_the_container() {
 test_hooks() {
 	begin h <<-'END'
 		restartPolicy: Never
-		terminationGracePeriodSeconds: 20
+		terminationGracePeriodSeconds: 6
 		containers:
 		- name: main
 		  image: base
