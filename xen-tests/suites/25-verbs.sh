@@ -114,6 +114,36 @@ test_run_removes_nothing_without_rm() {
 	no_leftovers
 }
 
+test_signals_are_passed_on_and_the_second_interrupt_ends_all() {
+	local signal status run
+	local script='for s in INT TERM USR1; do trap "echo got $s; exit 7" $s; done; echo ready; while :; do sleep 0.1; done'
+	for signal in INT TERM USR1; do
+		xenpodctl run --rm base sh -c "$script" >/run/said &
+		run=$! status=0
+		within 20 grep -q ready /run/said
+		kill -$signal $run
+		wait $run || status=$?
+		expect_equal "ready got $signal 7" "$(xargs </run/said) $status"
+	done
+	# Nobody heeds it: the pod is stopped in order.
+	xenpodctl run --rm base sh -c 'trap "exit 8" TERM; echo ready; while :; do sleep 0.1; done' >/run/said &
+	run=$! status=0
+	within 20 grep -q ready /run/said
+	kill -INT $run
+	wait $run || status=$?
+	expect_equal 8 $status
+	xenpodctl run --rm base sh -c 'trap "" INT TERM; echo ready; while :; do sleep 0.1; done' >/run/said &
+	run=$! status=0
+	within 20 grep -q ready /run/said
+	kill -INT $run
+	sleep 1
+	kill -INT $run
+	wait $run || status=$?
+	expect_equal 137 $status
+	rm /run/said
+	no_leftovers
+}
+
 test_version_and_doctor() {
 	expect_output 'xenpodd ' xenpodctl version
 	expect_equal 4.17 "$(xenpodctl --json version | jq -r .xen | cut -d. -f1,2)"

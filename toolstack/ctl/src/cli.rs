@@ -42,6 +42,9 @@ const EXIT_CODES: &str = "Exit codes: 0 done; of run and exec, the container's o
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Create and start a pod, show its output, and end with its container's exit code.
+    ///
+    /// Signals are passed on to its containers. SIGTERM stops the pod in order, as does an interrupt that they have not heeded after
+    /// 10 s; a second one stops it at once. Before the pod runs, either cancels what is being done.
     Run(Run),
     /// Create a pod without starting it.
     Create(Create),

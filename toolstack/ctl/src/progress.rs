@@ -5,6 +5,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
+use tokio::signal::unix::{SignalKind, signal};
 use xenpod_api::error::ErrorName;
 use xenpod_api::proxy::JobProxy;
 use zbus::OwnedObjectPath;
@@ -19,12 +20,14 @@ pub async fn wait(connection: &zbus::Connection, job: &OwnedObjectPath) -> Resul
     tokio::pin!(ended);
     let bars = std::io::stderr().is_terminal().then(Bars::default);
     let mut tick = tokio::time::interval(Duration::from_millis(120));
-    let mut interrupt = std::pin::pin!(tokio::signal::ctrl_c());
+    let handler = |kind| signal(kind).map_err(|e| Failure::Io("signal handler".into(), e));
+    let mut interrupt = handler(SignalKind::interrupt())?;
+    let mut terminate = handler(SignalKind::terminate())?;
     let mut cancelled = false;
     let (result, name, message) = loop {
         tokio::select! {
             ended = &mut ended => break ended?,
-            _ = &mut interrupt, if !cancelled => {
+            _ = async { tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} } }, if !cancelled => {
                 cancelled = true;
                 // If the job has just ended, the wait says how; one that cannot be cancelled goes on without us.
                 if let Err(refusal) = job.cancel(HashMap::new()).await {

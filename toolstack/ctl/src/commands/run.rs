@@ -3,8 +3,10 @@
 use std::collections::HashMap;
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde_json::json;
+use tokio::signal::unix::SignalKind;
 use tokio::sync::mpsc;
 use xenpod_api::error::ErrorName;
 use xenpod_api::proxy::{ContainerProxy, Options, PodProxy};
@@ -17,17 +19,22 @@ use crate::failure::Failure;
 use crate::progress;
 use crate::streams::{Output, RawTerminal, copy_in, copy_out};
 
+/// How long the containers have to end after an interrupt that was passed on to them; then the pod is stopped.
+const INTERRUPTED: Duration = Duration::from_secs(10);
+
 pub async fn run(client: &Client, args: cli::Run, json: bool) -> Result<ExitCode, Failure> {
     if !args.detach {
         no_json(json, "run without --detach")?;
     }
+    // From here on no signal ends us and leaves a pod behind that nobody asked to keep.
+    let signals = signals()?;
     let (text, given) = manifest::text(&args.shape, !args.detach)?;
     let mut options = HashMap::new();
     given.to_options(&mut options)?;
     let (job, path) = client.manager.create_pod(&text, options).await?;
     progress::wait(&client.bus, &job).await?;
     let pod = client.pod_at(path).await?;
-    let outcome = foreground(client, &pod, &args, json).await;
+    let outcome = foreground(client, &pod, &args, json, signals).await;
     let left = matches!(outcome, Ok(None));
     if args.rm && (outcome.is_err() || !(args.detach || left)) {
         let job = pod.remove(HashMap::from([("force", Variant::from(true))])).await?;
@@ -46,6 +53,7 @@ async fn foreground(
     pod: &PodProxy<'_>,
     args: &cli::Run,
     json: bool,
+    signals: mpsc::Receiver<SignalKind>,
 ) -> Result<Option<ExitCode>, Failure> {
     let mut copies = Vec::new();
     if !args.detach {
@@ -72,7 +80,7 @@ async fn foreground(
         return Ok(Some(ExitCode::SUCCESS));
     }
     let input = input(client, pod, args).await?;
-    let Some((state, code)) = wait_or_stop(pod, input).await? else { return Ok(None) };
+    let Some((state, code)) = wait_or_stop(client, pod, input, signals).await? else { return Ok(None) };
     for copy in copies {
         // A reader of ours that went away is no failure of the pod.
         let _ = copy.join();
@@ -116,28 +124,73 @@ async fn input(client: &Client, pod: &PodProxy<'_>, args: &cli::Run) -> Result<O
     Ok(Some(Input { container, left, raw, tty }))
 }
 
-/// Waits for the end; `None` when the caller has left. The first interrupt stops the pod in order, the second at once.
-async fn wait_or_stop(pod: &PodProxy<'_>, mut input: Option<Input>) -> Result<Option<(String, i32)>, Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let io = |e| Failure::Io("signal handler".into(), e);
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(io)?;
-    let mut terminate = signal(SignalKind::terminate()).map_err(io)?;
-    let mut resized = signal(SignalKind::window_change()).map_err(io)?;
+/// What comes for this process.
+fn signals() -> Result<mpsc::Receiver<SignalKind>, Failure> {
+    let (to, signals) = mpsc::channel(8);
+    for kind in [
+        SignalKind::interrupt(),
+        SignalKind::terminate(),
+        SignalKind::hangup(),
+        SignalKind::quit(),
+        SignalKind::user_defined1(),
+        SignalKind::user_defined2(),
+        SignalKind::window_change(),
+    ] {
+        let mut came = tokio::signal::unix::signal(kind).map_err(|e| Failure::Io("signal handler".into(), e))?;
+        let to = to.clone();
+        tokio::spawn(async move {
+            while came.recv().await.is_some() {
+                if to.send(kind).await.is_err() {
+                    return;
+                }
+            }
+        });
+    }
+    Ok(signals)
+}
+
+/// Waits for the end; `None` when the caller has left. Signals are passed on to the containers, but for SIGTERM, which stops the pod
+/// in order, as an interrupt does that nobody heeds. The second one of these two stops the pod at once.
+async fn wait_or_stop(
+    client: &Client,
+    pod: &PodProxy<'_>,
+    mut input: Option<Input>,
+    mut signals: mpsc::Receiver<SignalKind>,
+) -> Result<Option<(String, i32)>, Failure> {
     let ended = pod.wait(HashMap::new());
     tokio::pin!(ended);
-    let mut asked = 0;
+    let (mut asked, mut patience) = (0, None);
     loop {
+        let heeded = async {
+            match patience {
+                Some(end) => tokio::time::sleep_until(end).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             ended = &mut ended => return Ok(Some(ended?)),
             true = typed(&mut input) => return Ok(None),
-            _ = resized.recv() => {
-                if let Some(Input { container, tty: true, .. }) = &input {
-                    attach::resize(container).await;
+            () = heeded => patience = None,
+            Some(signal) = signals.recv() => match signal {
+                signal if signal == SignalKind::window_change() => {
+                    if let Some(Input { container, tty: true, .. }) = &input {
+                        attach::resize(container).await;
+                    }
+                    continue;
                 }
-                continue;
+                signal => {
+                    let ends = [SignalKind::interrupt(), SignalKind::terminate()].contains(&signal);
+                    asked += u32::from(ends);
+                    if !ends || asked == 1 && signal == SignalKind::interrupt() {
+                        pass_on(client, pod, signal).await?;
+                        if ends {
+                            patience = Some(tokio::time::Instant::now() + INTERRUPTED);
+                        }
+                        continue;
+                    }
+                    patience = None;
+                }
             }
-            _ = interrupt.recv() => asked += 1,
-            _ = terminate.recv() => asked += 1,
         }
         let mut options: Options<'_> = HashMap::new();
         if asked > 1 {
@@ -145,6 +198,15 @@ async fn wait_or_stop(pod: &PodProxy<'_>, mut input: Option<Input>) -> Result<Op
         }
         pod.stop(options).await?;
     }
+}
+
+/// Sends a signal to the first process of each container.
+async fn pass_on(client: &Client, pod: &PodProxy<'_>, signal: SignalKind) -> Result<(), Failure> {
+    for path in pod.containers().await? {
+        // What does not run any more, or not yet, needs none.
+        let _ = client.container_at(path).await?.kill(signal.as_raw_value() as u32, HashMap::new()).await;
+    }
+    Ok(())
 }
 
 /// True when the detach keys were typed: the terminal is the caller's again.
