@@ -9,13 +9,14 @@
 //!   host         those traits on a real host: libxc, xenstore, loop, netlink, images
 //!   guest        the channel to a guest          logs      its output on disk
 //!   devices      loop devices and scratch disks  journal   records on disk
-//!   security     capabilities and seccomp
+//!   security     capabilities and seccomp      blocking  what waits, off the runtime's thread
 //! ```
 //!
 //! A library as well as a program so that each part can be tested by itself; nothing else is to use it.
 
 #![allow(clippy::result_large_err, reason = "failures are rare, say much, and travel a short way")]
 
+pub mod blocking;
 pub mod bus;
 pub mod clock;
 pub mod config;

@@ -50,6 +50,11 @@ fn with(from: &str, to: &str) -> String {
     WEB.replacen(from, to, 1)
 }
 
+/// With an annotation of xenpod's own.
+fn annotated(name: &str, text: &str) -> String {
+    with("    example.org/free: text", &format!("    xenpod.org/{name}: \"{text}\""))
+}
+
 #[test]
 fn a_whole_manifest() {
     let pod = parse(WEB).unwrap();

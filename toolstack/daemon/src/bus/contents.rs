@@ -14,10 +14,8 @@ use zbus::{OwnedVariant, Variant};
 
 use super::error::BusError;
 use super::options::Options;
+use crate::blocking::{blocking, is_plain};
 use crate::engine::contents::{Contents, Keys, MAX_SOURCE};
-
-/// `FUSE_SUPER_MAGIC` (fs/fuse/inode.c): its reads wait for a process of whoever mounted it.
-const FUSE: i64 = 0x6573_5546;
 
 enum Value {
     Bytes(Vec<u8>),
@@ -54,10 +52,7 @@ impl Given {
         if self.0.is_empty() {
             return Ok(Contents::default());
         }
-        match tokio::task::spawn_blocking(move || self.read_now()).await {
-            Ok(result) => result,
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        }
+        blocking(move || self.read_now()).await
     }
 
     fn read_now(self) -> Result<Contents, BusError> {
@@ -105,9 +100,7 @@ fn value(given: &Variant<'_>, kind: SourceKind) -> Option<Value> {
 /// All of a file, from its beginning, wherever the caller has read or written to.
 fn read(fd: OwnedFd) -> Result<Vec<u8>, String> {
     let file = File::from(fd);
-    let is_file = file.metadata().map_err(|e| e.to_string())?.is_file();
-    let on = rustix::fs::fstatfs(&file).map_err(|e| e.to_string())?.f_type;
-    if !is_file || on == FUSE {
+    if !is_plain(&file).map_err(|e| e.to_string())? {
         return Err("the descriptor must be of a regular file or a memfd, not on FUSE".into());
     }
     struct At(File, u64);

@@ -132,39 +132,17 @@ impl Publisher {
                 let Ok(image) = self.service.engine.image(&digest) else { return };
                 let properties = properties::of_image(&image);
                 let told = Told { interface: "org.xenpod1.Image", owner_uid: ROOT, properties };
-                let path = image_path(&digest);
-                if self.told.contains_key(&path) {
-                    self.update(path, told).await;
-                } else {
-                    self.added(path.clone(), told).await;
-                    self.manager_signal(ROOT, "ImageNew", (digest, object(&path))).await;
-                }
+                self.is_there(image_path(&digest), told, "ImageNew", digest).await;
             }
-            Change::ImageGone(digest) => {
-                let path = image_path(&digest);
-                if self.removed(&path).await.is_some() {
-                    self.manager_signal(ROOT, "ImageRemoved", (digest, object(&path))).await;
-                }
-            }
+            Change::ImageGone(digest) => self.is_gone(&image_path(&digest), ROOT, "ImageRemoved", digest).await,
             Change::KernelNew(digest) | Change::Kernel(digest) => {
                 let Ok(kernel) = self.service.engine.kernel(&digest) else { return };
                 let told = self.kernel_as_told(&kernel);
-                let path = kernel_path(&digest);
-                if self.told.contains_key(&path) {
-                    self.update(path, told).await;
-                } else {
-                    self.added(path.clone(), told).await;
-                    self.manager_signal(EVERYBODY, "KernelNew", (digest, object(&path))).await;
-                }
+                self.is_there(kernel_path(&digest), told, "KernelNew", digest).await;
                 // Which is the default is said by the Manager as well.
                 self.host().await;
             }
-            Change::KernelGone(digest) => {
-                let path = kernel_path(&digest);
-                if self.removed(&path).await.is_some() {
-                    self.manager_signal(EVERYBODY, "KernelRemoved", (digest, object(&path))).await;
-                }
-            }
+            Change::KernelGone(digest) => self.is_gone(&kernel_path(&digest), EVERYBODY, "KernelRemoved", digest).await,
             Change::JobNew(id) => self.job(id).await,
             Change::Job(id) => self.job(id).await,
             Change::JobEnded(id) => self.job_ended(id).await,
@@ -193,6 +171,22 @@ impl Publisher {
     async fn host(&mut self) {
         let told = self.host_as_told();
         self.update(ROOT_PATH.to_string(), told).await;
+    }
+
+    /// What is known by a digest is there, or is not what it was.
+    async fn is_there(&mut self, path: String, told: Told, new: &'static str, digest: String) {
+        if self.told.contains_key(&path) {
+            return self.update(path, told).await;
+        }
+        let owner = told.owner_uid;
+        self.added(path.clone(), told).await;
+        self.manager_signal(owner, new, (digest, object(&path))).await;
+    }
+
+    async fn is_gone(&mut self, path: &str, owner: u32, gone: &'static str, digest: String) {
+        if self.removed(path).await.is_some() {
+            self.manager_signal(owner, gone, (digest, object(path))).await;
+        }
     }
 
     /// Kernels are everybody's to see.

@@ -16,10 +16,7 @@ use crate::kernels::{Import, KernelInfo, KernelStoreError, Kernels, first_refuse
 /// Runs what blocks off the runtime's thread.
 async fn blocking<T: Send + 'static>(kernels: &Arc<Kernels>, work: impl FnOnce(&Kernels) -> T + Send + 'static) -> T {
     let kernels = kernels.clone();
-    match tokio::task::spawn_blocking(move || work(&kernels)).await {
-        Ok(done) => done,
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-    }
+    crate::blocking::blocking(move || work(&kernels)).await
 }
 
 /// A digest that a pod pins. What daemons before the first with a store of kernels noted is a mere note of what was built with.

@@ -527,10 +527,7 @@ impl Engine {
 /// Writes a record without holding up the other pods.
 async fn save(world: &Arc<World>, record: Record) -> Result<(), crate::journal::JournalError> {
     let journal = world.journal.clone();
-    match tokio::task::spawn_blocking(move || journal.save(&record)).await {
-        Ok(result) => result,
-        Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-    }
+    crate::blocking::blocking(move || journal.save(&record)).await
 }
 
 /// The exit code and reason that a container's end is known by.

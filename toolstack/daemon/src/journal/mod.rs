@@ -248,7 +248,7 @@ fn make_private_dir(dir: &Path) -> Result<(), JournalError> {
 }
 
 fn sync_dir(dir: &Path) -> Result<(), JournalError> {
-    File::open(dir).and_then(|d| d.sync_all()).map_err(at("sync", dir))
+    crate::blocking::sync_dir(dir).map_err(at("sync", dir))
 }
 
 #[cfg(test)]

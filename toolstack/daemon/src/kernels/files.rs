@@ -1,7 +1,7 @@
 //! The folder of kernels: each file is there whole or not at all.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::os::unix::fs::{DirBuilderExt, PermissionsExt};
 use std::path::Path;
@@ -11,6 +11,7 @@ use tempfile::NamedTempFile;
 
 use super::KernelInfo;
 use super::error::{KernelStoreError, at};
+use crate::blocking::sync_dir;
 
 /// Begins the name of what is not yet what it will be.
 const TEMPORARY: &str = ".new-";
@@ -90,7 +91,7 @@ fn keep(file: NamedTempFile, path: &Path) -> Result<(), KernelStoreError> {
     file.as_file().sync_all().map_err(at("sync", path))?;
     file.persist(path).map_err(|e| at("rename to", path)(e.error))?;
     let dir = path.parent().unwrap_or(Path::new("."));
-    File::open(dir).and_then(|d| d.sync_all()).map_err(at("sync", dir))
+    sync_dir(dir).map_err(at("sync", dir))
 }
 
 /// Replaces a small file.
@@ -130,7 +131,7 @@ pub(super) fn remove(dir: &Path, digest: &str) -> Result<(), KernelStoreError> {
             _ => {}
         }
     }
-    File::open(dir).and_then(|d| d.sync_all()).map_err(at("sync", dir))
+    sync_dir(dir).map_err(at("sync", dir))
 }
 
 /// The digest of the chosen default, if one was chosen.
@@ -149,7 +150,7 @@ pub(super) fn write_default(dir: &Path, digest: Option<&str>) -> Result<(), Kern
         let path = dir.join(DEFAULT);
         return match fs::remove_file(&path) {
             Err(e) if e.kind() != io::ErrorKind::NotFound => Err(at("remove", &path)(e)),
-            _ => File::open(dir).and_then(|d| d.sync_all()).map_err(at("sync", dir)),
+            _ => sync_dir(dir).map_err(at("sync", dir)),
         };
     };
     write(dir, DEFAULT, format!("{digest}\n").as_bytes())

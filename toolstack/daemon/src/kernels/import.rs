@@ -15,12 +15,11 @@ use xenpod_xen::kernel::{BootImage, KernelImage};
 use super::error::{KernelStoreError, at};
 use super::options::{Config, missing};
 use super::{Entry, KernelInfo, Kernels, MAX_KERNELS, PACKAGED, Proof, files, inspect};
+use crate::blocking::is_plain;
 use crate::clock;
 
 /// The largest kernel: a distribution's, stripped, has some 60 MiB.
 const MAX_KERNEL: u64 = 128 << 20;
-/// `FUSE_SUPER_MAGIC` (fs/fuse/inode.c): its reads wait for a process of whoever mounted it.
-const FUSE: i64 = 0x6573_5546;
 /// How much is copied between two looks whether it is still wanted.
 const PIECE: usize = 1 << 20;
 
@@ -158,12 +157,10 @@ pub(super) fn facts(name: &str, file: &File, dir: &Path, given: Option<&Config>)
 fn regular(name: &str, what: &'static str, fd: OwnedFd, limit: u64) -> Result<(File, u64), KernelStoreError> {
     let not_a_file = || KernelStoreError::NotAFile { name: name.into(), what };
     let file = File::from(fd);
-    let metadata = file.metadata().map_err(|_| not_a_file())?;
-    let on = rustix::fs::fstatfs(&file).map_err(|_| not_a_file())?.f_type;
-    if !metadata.is_file() || on == FUSE {
+    if !is_plain(&file).unwrap_or(false) {
         return Err(not_a_file());
     }
-    let size = metadata.len();
+    let size = file.metadata().map_err(|_| not_a_file())?.len();
     if size > limit {
         return Err(KernelStoreError::TooLarge { name: name.into(), what, size, limit });
     }

@@ -4,8 +4,6 @@ use super::*;
 
 #[test]
 fn a_kernel_and_its_parameters() {
-    let annotated =
-        |name: &str, text: &str| with("    example.org/free: text", &format!("    xenpod.org/{name}: \"{text}\""));
     let digest = format!("sha256:{}", "0a".repeat(32));
     for kernel in ["debug-6.12_x", &digest] {
         assert_eq!(parse(&annotated("kernel", kernel)).unwrap().kernel.as_deref(), Some(kernel));

@@ -56,8 +56,6 @@ fn what_a_container_may_do() {
 #[test]
 fn limits_and_devices_of_every_container() {
     use crate::spec::Ulimit;
-    let annotated =
-        |name: &str, text: &str| with("    example.org/free: text", &format!("    xenpod.org/{name}: \"{text}\""));
     let pod = parse(&annotated("ulimits", "nofile=1024:4096, core=0,memlock=unlimited")).unwrap();
     let limit = |resource, soft, hard| Ulimit { resource, soft, hard };
     assert_eq!(pod.ulimits, [limit(7, 1024, 4096), limit(4, 0, 0), limit(8, u64::MAX, u64::MAX)]);

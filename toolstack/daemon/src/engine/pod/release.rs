@@ -173,11 +173,7 @@ impl Pod {
         lock(&self.shared.execs).clear();
         self.logs.clear();
         let (journal, id) = (self.world.journal.clone(), self.record.id);
-        let removed = tokio::task::spawn_blocking(move || journal.remove(id)).await;
-        match removed {
-            Ok(result) => result?,
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        }
+        crate::blocking::blocking(move || journal.remove(id)).await?;
         let mut picture = (**self.status.borrow()).clone();
         picture.removed = true;
         self.status.send_replace(std::sync::Arc::new(picture));

@@ -43,10 +43,7 @@ impl<H: Hypervisor> HostMeter<H> {
 impl<H: Hypervisor> Meter for HostMeter<H> {
     async fn measure(&self, pods: Vec<Subject>) -> Vec<Usage> {
         let inner = self.0.clone();
-        match tokio::task::spawn_blocking(move || inner.measure(&pods)).await {
-            Ok(usages) => usages,
-            Err(panic) => std::panic::resume_unwind(panic.into_panic()),
-        }
+        crate::blocking::blocking(move || inner.measure(&pods)).await
     }
 }
 
