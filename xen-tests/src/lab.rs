@@ -170,18 +170,33 @@ systemctl is-active --quiet dbus
 sync";
 
 fn installed(cache: &Cache, config: &Config, disk: &Entry, booted: &Entry, package: &Entry) -> Result<Entry> {
+    let deb = Copy { from: package.path.join("xenpod.deb"), to: "/root/xenpod.deb".into() };
+    let install = Furniture { script: INSTALL.into(), copies: vec![deb], hash: package.id.clone() };
+    grown(cache, "installed", "installing the package in dom0", config, (disk, booted), &install)
+}
+
+fn furnished(cache: &Cache, config: &Config, disk: &Entry, base: &Entry, furniture: &Furniture) -> Result<Entry> {
+    grown(cache, "furnished", "furnishing dom0 for the suites", config, (disk, base), furniture)
+}
+
+/// A saved machine out of another: something was put in place.
+fn grown(
+    cache: &Cache,
+    kind: &str,
+    what: &'static str,
+    config: &Config,
+    (disk, base): (&Entry, &Entry),
+    furniture: &Furniture,
+) -> Result<Entry> {
     let mut inputs = Inputs::default();
-    inputs.add("recipe", "1").add("booted", &booted.id).add("package", &package.id);
-    cache.entry("installed", &inputs.hash(), |draft| {
-        say("installing the package in dom0");
-        let deb = Copy { from: package.path.join("xenpod.deb"), to: "/root/xenpod.deb".into() };
-        let mut machine = load(config, &disk.path, &booted.path, draft, draft.join("disk.qcow2"), &[deb])?;
-        machine.stage("unpacking the package", UNPACK, INSTALL_LIMIT)?;
-        let installed = machine.stage("installing the package", INSTALL, INSTALL_LIMIT);
-        if installed.is_err() {
-            keep_serial(cache, draft);
-        }
-        installed?;
+    inputs.add("recipe", "2").add("base", &base.id).add("furniture", &furniture.hash);
+    cache.entry(kind, &inputs.hash(), |draft| {
+        say(what);
+        let overlay = draft.join("disk.qcow2");
+        let mut machine = load(config, &disk.path, &base.path, draft, overlay, &furniture.copies)?;
+        machine.stage("unpacking the files", UNPACK, INSTALL_LIMIT)?;
+        let script = format!("{}\nsync", furniture.script);
+        machine.stage(what, &script, INSTALL_LIMIT).inspect_err(|_| keep_serial(cache, draft))?;
         machine.save(&draft.join("state"))
     })
 }
@@ -190,22 +205,7 @@ fn installed(cache: &Cache, config: &Config, disk: &Entry, booted: &Entry, packa
 const INSTALL: &str = "dpkg --install /root/xenpod.deb
 rm /root/xenpod.deb
 for second in $(seq 60); do systemctl is-active --quiet xenpodd && break; sleep 1; done
-systemctl is-active xenpodd || { systemctl --no-pager status xenpodd; journalctl --no-pager -u xenpodd; exit 1; }
-sync";
-
-fn furnished(cache: &Cache, config: &Config, disk: &Entry, base: &Entry, furniture: &Furniture) -> Result<Entry> {
-    let mut inputs = Inputs::default();
-    inputs.add("recipe", "1").add("base", &base.id).add("furniture", &furniture.hash);
-    cache.entry("furnished", &inputs.hash(), |draft| {
-        say("furnishing dom0 for the suites");
-        let overlay = draft.join("disk.qcow2");
-        let mut machine = load(config, &disk.path, &base.path, draft, overlay, &furniture.copies)?;
-        machine.stage("unpacking the files", UNPACK, INSTALL_LIMIT)?;
-        let script = format!("{}\nsync", furniture.script);
-        machine.stage("furnishing dom0", &script, INSTALL_LIMIT).inspect_err(|_| keep_serial(cache, draft))?;
-        machine.save(&draft.join("state"))
-    })
-}
+systemctl is-active xenpodd || { systemctl --no-pager status xenpodd; journalctl --no-pager -u xenpodd; exit 1; }";
 
 fn load(
     config: &Config,
