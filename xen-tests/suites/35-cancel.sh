@@ -85,6 +85,20 @@ test_a_pull_that_is_cancelled() {
 	cancelled "$job" "image $image"
 	expect_status 125 xenpodctl inspect $image
 	no_leftovers "$kept"
+	# By who waits for it.
+	local signal pull status jobs
+	for signal in INT TERM; do
+		jobs=$(xenpodctl --json events | jq -s '[.[] | select(.type == "job-ended")] | length')
+		xenpodctl pull $image >/run/said 2>&1 &
+		pull=$! status=0
+		sleep 3
+		kill -$signal $pull
+		wait $pull || status=$?
+		expect_equal "125 xenpodctl: image $image was cancelled" "$status $(cat /run/said)"
+		expect_equal $((jobs + 1)) "$(xenpodctl --json events | jq -s '[.[] | select(.type == "job-ended")] | length')"
+	done
+	rm /run/said
+	no_leftovers "$kept"
 	registry
 	expect_ok xenpodctl pull $image
 	resumed
